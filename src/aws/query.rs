@@ -1,0 +1,216 @@
+//! Forms of the query and EC2 protocols → [`Params`] by shape.
+//!
+//! A form is read into a tree by the dots of its keys, then the tree by the shape. The two protocols differ in names
+//! and lists alone: query has `Tags.member.1.Key` (or `Tags.1.Key`, flattened), EC2 `Tag.1.Key`. Both ways are taken
+//! in either, as services do.
+
+use std::borrow::Cow;
+use std::collections::HashMap;
+
+use http::request::Parts;
+use serde_json::Value;
+
+use super::Params;
+use super::model::{Kind, Member, Protocol, Service, ShapeId, Structure};
+use super::params::{MAX_DEPTH, ParseError, insert};
+use super::route::Call;
+use super::text;
+
+/// A list or map takes two segments of a key for each level.
+const MAX_SEGMENTS: usize = 3 * MAX_DEPTH;
+
+/// Parameters of a call: of the form and of the query string, where presigned and older calls have them.
+pub(super) fn parse(
+    call: &Call,
+    input: ShapeId,
+    parts: &Parts,
+    body: &[u8],
+) -> Result<Params, ParseError> {
+    let uri = parts.uri.query().unwrap_or_default().as_bytes();
+    let pairs: Vec<(Cow<'_, str>, Cow<'_, str>)> = form_urlencoded::parse(uri)
+        .chain(form_urlencoded::parse(body))
+        .collect();
+    let tree = Tree::new(&pairs)?;
+    let Some(structure) = call.service.structure(input) else {
+        return Ok(Params::new());
+    };
+    Reader {
+        service: call.service,
+        is_ec2: call.protocol == Protocol::Ec2,
+        tree: &tree,
+    }
+    .fields(structure, ROOT, MAX_DEPTH)
+}
+
+const ROOT: usize = 0;
+
+/// The keys of a form, split at their dots.
+#[derive(Default)]
+struct Tree<'a> {
+    nodes: Vec<Node<'a>>,
+    /// Parent and name to the node.
+    index: HashMap<(usize, &'a str), usize>,
+}
+
+#[derive(Default)]
+struct Node<'a> {
+    name: &'a str,
+    value: Option<&'a str>,
+    /// In the order they were sent.
+    children: Vec<usize>,
+}
+
+impl<'a> Tree<'a> {
+    fn new(pairs: &'a [(Cow<'a, str>, Cow<'a, str>)]) -> Result<Self, ParseError> {
+        let mut tree = Self::default();
+        tree.nodes.push(Node::default());
+        for (key, value) in pairs {
+            let mut at = ROOT;
+            for (depth, name) in key.split('.').enumerate() {
+                if depth == MAX_SEGMENTS {
+                    return Err(ParseError::TooDeep);
+                }
+                at = tree.child_or_new(at, name);
+            }
+            // The first of a repeated key counts.
+            if let Some(node) = tree.nodes.get_mut(at) {
+                node.value.get_or_insert(value);
+            }
+        }
+        Ok(tree)
+    }
+
+    fn child_or_new(&mut self, parent: usize, name: &'a str) -> usize {
+        let new = self.nodes.len();
+        let found = *self.index.entry((parent, name)).or_insert(new);
+        if found == new {
+            self.nodes.push(Node {
+                name,
+                ..Node::default()
+            });
+            self.nodes[parent].children.push(new);
+        }
+        found
+    }
+
+    fn child(&self, parent: usize, name: &str) -> Option<usize> {
+        self.index.get(&(parent, name)).copied()
+    }
+
+    /// Children that are numbers, in the order of these.
+    fn numbered(&self, parent: usize) -> Vec<usize> {
+        let children = self.nodes[parent].children.iter();
+        let numbered = children.filter_map(|&child| {
+            let number: u32 = self.nodes[child].name.parse().ok()?;
+            Some((number, child))
+        });
+        let mut numbered: Vec<(u32, usize)> = numbered.collect();
+        numbered.sort_by_key(|(number, _)| *number);
+        numbered.into_iter().map(|(_, child)| child).collect()
+    }
+}
+
+struct Reader<'t> {
+    service: &'t Service,
+    is_ec2: bool,
+    tree: &'t Tree<'t>,
+}
+
+impl<'t> Reader<'t> {
+    fn fields(&self, structure: &Structure, at: usize, depth: usize) -> Result<Params, ParseError> {
+        let mut params = Params::new();
+        for &child in &self.tree.nodes[at].children {
+            let name = self.tree.nodes[child].name;
+            let mut members = structure.members.iter();
+            let Some(member) = members.find(|member| self.is_named(member, name)) else {
+                continue;
+            };
+            if !params.contains_key(&*member.name) {
+                let value = self.value(member, child, depth)?;
+                insert(&mut params, &member.name, value);
+            }
+        }
+        Ok(params)
+    }
+
+    /// Whether a key's segment names the member. A flattened list may go by its element's name, unless it is empty.
+    fn is_named(&self, member: &Member, name: &str) -> bool {
+        if self.name(member, &member.name) == name {
+            return true;
+        }
+        match &self.service.shape(member.shape).kind {
+            Kind::List { element, flattened }
+                if !self.is_ec2 && (*flattened || member.flattened) =>
+            {
+                self.name(element, "") == name
+            }
+            _ => false,
+        }
+    }
+
+    fn name<'m>(&self, member: &'m Member, default: &'m str) -> Cow<'m, str> {
+        if let Some(name) = &member.query_name {
+            return Cow::Borrowed(name);
+        }
+        match member.wire_name.as_deref() {
+            None => Cow::Borrowed(default),
+            Some(name) if !self.is_ec2 => Cow::Borrowed(name),
+            Some(name) => {
+                let mut letters = name.chars();
+                let first = letters.next().map(|first| first.to_ascii_uppercase());
+                Cow::Owned(first.into_iter().chain(letters).collect())
+            }
+        }
+    }
+
+    /// The value at a node; `None` if nothing of the shape was sent.
+    fn value(&self, member: &Member, at: usize, depth: usize) -> Result<Option<Value>, ParseError> {
+        let depth = depth.checked_sub(1).ok_or(ParseError::TooDeep)?;
+        let node = &self.tree.nodes[at];
+        let kind = &self.service.shape(member.shape).kind;
+        match kind {
+            Kind::Structure(structure) if !node.children.is_empty() => {
+                Ok(Some(self.fields(structure, at, depth)?.into()))
+            }
+            Kind::List { element, .. } if !node.children.is_empty() => {
+                let items = self.entries(at, &self.name(element, "member"));
+                let items = items.into_iter();
+                let items = items.filter_map(|item| self.value(element, item, depth).transpose());
+                Ok(Some(Value::Array(items.collect::<Result<_, _>>()?)))
+            }
+            Kind::Map { key, value, .. } if !node.children.is_empty() => {
+                let mut map = Params::new();
+                let (key, named) = (self.name(key, "key"), self.name(value, "value"));
+                for entry in self.entries(at, "entry") {
+                    let key = self.tree.child(entry, &key);
+                    let Some(key) = key.and_then(|key| self.tree.nodes[key].value) else {
+                        continue;
+                    };
+                    let value = match self.tree.child(entry, &named) {
+                        Some(at) => self.value(value, at, depth)?,
+                        None => None,
+                    };
+                    insert(&mut map, key, value);
+                }
+                Ok(Some(map.into()))
+            }
+            // `Tags=` is how query writes a list without elements.
+            Kind::List { .. } if node.value == Some("") => Ok(Some(Value::Array(Vec::new()))),
+            Kind::Structure(_) | Kind::Map { .. } if node.value == Some("") => {
+                Ok(Some(Params::new().into()))
+            }
+            kind => Ok(node.value.map(|text| text::scalar(kind, text))),
+        }
+    }
+
+    /// Elements of a list or map: the numbers under the node, or under the name that stands between.
+    fn entries(&self, at: usize, between: &str) -> Vec<usize> {
+        let direct = self.tree.numbered(at);
+        if !direct.is_empty() {
+            return direct;
+        }
+        let wrapped = self.tree.child(at, between);
+        let wrapped = wrapped.or_else(|| self.tree.child(at, "member"));
+        wrapped.map_or_else(Vec::new, |at| self.tree.numbered(at))
+    }
+}
