@@ -1,0 +1,324 @@
+//! Every knob of the program: flag, environment variable, unit and default. Checked once, immutable afterwards.
+
+use std::net::SocketAddr;
+use std::path::PathBuf;
+use std::time::Duration;
+
+use chrono::{DateTime, Utc};
+use clap::{Args, Parser, Subcommand, ValueEnum};
+use http::Uri;
+
+/// AWS CloudTrail on your own machine, in front of any AWS emulator.
+#[derive(Debug, Parser)]
+#[command(name = "localtrail", version, args_conflicts_with_subcommands = true)]
+pub struct CommandLine {
+    #[command(subcommand)]
+    command: Option<Command>,
+    #[command(flatten)]
+    config: Config,
+}
+
+#[derive(Debug, Subcommand)]
+enum Command {
+    /// Run the server (the default).
+    Serve(Config),
+}
+
+impl CommandLine {
+    pub fn config(self) -> Config {
+        match self.command {
+            Some(Command::Serve(config)) => config,
+            None => self.config,
+        }
+    }
+}
+
+/// How the server is to run. Every option is also read from `LOCALTRAIL_<NAME>`.
+#[derive(Clone, Debug, Args)]
+pub struct Config {
+    /// Address to listen on; port 0 picks a free one.
+    #[arg(
+        long,
+        env = "LOCALTRAIL_LISTEN",
+        value_name = "ADDR",
+        default_value = "127.0.0.1:4580"
+    )]
+    pub listen: SocketAddr,
+
+    /// Folder that keeps everything. Without it, a temporary one that is removed on exit.
+    #[arg(long, env = "LOCALTRAIL_DATA_DIR", value_name = "DIR")]
+    pub data_dir: Option<PathBuf>,
+
+    /// The emulator behind the door: calls that localtrail does not answer itself go there.
+    #[arg(long, env = "LOCALTRAIL_UPSTREAM", value_name = "URL", value_parser = endpoint)]
+    pub upstream: Option<Uri>,
+
+    /// PEM file with the certificates to trust for https endpoints [default: the system's].
+    #[arg(long, env = "LOCALTRAIL_UPSTREAM_CA", value_name = "FILE")]
+    pub upstream_ca: Option<PathBuf>,
+
+    /// Seconds without any progress after which the upstream counts as hanging; the caller then gets a 504.
+    #[arg(long, env = "LOCALTRAIL_UPSTREAM_TIMEOUT", value_name = "SECONDS", default_value = "50",
+          value_parser = clap::value_parser!(u64).range(1..=86_400))]
+    pub upstream_timeout: u64,
+
+    /// Services answered by the embedded ones: s3, sns, sts, or none [default: all without an upstream, none with one].
+    #[arg(
+        long,
+        env = "LOCALTRAIL_EMBEDDED",
+        value_name = "LIST",
+        value_delimiter = ','
+    )]
+    embedded: Option<Vec<EmbeddedChoice>>,
+
+    /// S3 that log files are written to [default: the embedded one, else the upstream].
+    #[arg(long, env = "LOCALTRAIL_S3_ENDPOINT", value_name = "URL", value_parser = endpoint)]
+    pub s3_endpoint: Option<Uri>,
+
+    /// SNS that notifications are published to [default: the embedded one, else the upstream].
+    #[arg(long, env = "LOCALTRAIL_SNS_ENDPOINT", value_name = "URL", value_parser = endpoint)]
+    pub sns_endpoint: Option<Uri>,
+
+    /// Access key that localtrail's own calls to endpoints are signed with [default: the trail's account id].
+    #[arg(
+        long,
+        env = "LOCALTRAIL_DELIVERY_ACCESS_KEY_ID",
+        value_name = "ID",
+        requires = "delivery_secret_access_key"
+    )]
+    pub delivery_access_key_id: Option<String>,
+
+    /// Secret of that access key.
+    #[arg(
+        long,
+        env = "LOCALTRAIL_DELIVERY_SECRET_ACCESS_KEY",
+        value_name = "SECRET",
+        hide_env_values = true,
+        requires = "delivery_access_key_id"
+    )]
+    pub delivery_secret_access_key: Option<Secret>,
+
+    /// Account of callers whose access key does not say [default: the upstream's own, else 000000000000].
+    #[arg(long, env = "LOCALTRAIL_ACCOUNT_ID", value_name = "ID", value_parser = account_id)]
+    pub account_id: Option<String>,
+
+    /// Region of calls that are not signed.
+    #[arg(long, env = "LOCALTRAIL_REGION", value_name = "REGION", default_value = "us-east-1", value_parser = region)]
+    pub region: String,
+
+    /// Length of a delivery slot, in seconds.
+    #[arg(long, env = "LOCALTRAIL_DELIVERY_INTERVAL", value_name = "SECONDS", default_value = "300",
+          value_parser = clap::value_parser!(u32).range(1..=86_400))]
+    pub delivery_interval: u32,
+
+    /// Start with the clock standing at this time.
+    #[arg(long, env = "LOCALTRAIL_TIME", value_name = "RFC3339", value_parser = time)]
+    pub time: Option<DateTime<Utc>>,
+
+    /// Seed of all ids: the same calls then give the same bytes.
+    #[arg(long, env = "LOCALTRAIL_SEED", value_name = "N")]
+    pub seed: Option<u64>,
+
+    /// Trails that an account may have in a region.
+    #[arg(long, env = "LOCALTRAIL_TRAILS_PER_REGION", value_name = "N", default_value = "5",
+          value_parser = clap::value_parser!(u32).range(1..=1_000))]
+    pub trails_per_region: u32,
+
+    /// eventVersion of the records written, 1.02 to 1.11.
+    #[arg(long, env = "LOCALTRAIL_EVENT_VERSION", value_name = "V", default_value = "1.11", value_parser = event_version)]
+    pub event_version: String,
+
+    /// Bytes of a body, request or answer, that are kept to make its record. Longer ones pass whole all the same.
+    #[arg(
+        long,
+        env = "LOCALTRAIL_MAX_RECORDED_BODY",
+        value_name = "BYTES",
+        default_value = "1048576"
+    )]
+    pub max_recorded_body: usize,
+
+    /// Token that the control API asks for; without one it answers callers on this machine only.
+    #[arg(
+        long,
+        env = "LOCALTRAIL_CONTROL_TOKEN",
+        value_name = "TOKEN",
+        hide_env_values = true
+    )]
+    pub control_token: Option<Secret>,
+
+    /// Hosts besides this machine that embedded SNS may send notifications to.
+    #[arg(
+        long,
+        env = "LOCALTRAIL_SNS_DELIVERY_HOSTS",
+        value_name = "HOSTS",
+        value_delimiter = ','
+    )]
+    pub sns_delivery_hosts: Vec<String>,
+}
+
+/// A value that must not show in logs.
+#[derive(Clone)]
+pub struct Secret(String);
+
+impl Secret {
+    pub fn expose(&self) -> &str {
+        &self.0
+    }
+}
+
+impl From<String> for Secret {
+    fn from(text: String) -> Self {
+        Self(text)
+    }
+}
+
+impl std::fmt::Debug for Secret {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.write_str("…")
+    }
+}
+
+/// A service that localtrail can answer itself.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Embedded {
+    S3,
+    Sns,
+    Sts,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+enum EmbeddedChoice {
+    S3,
+    Sns,
+    Sts,
+    None,
+}
+
+impl Config {
+    /// Whether `service` is answered by the embedded one.
+    pub fn embeds(&self, service: Embedded) -> bool {
+        let Some(list) = &self.embedded else {
+            return self.upstream.is_none();
+        };
+        let choice = match service {
+            Embedded::S3 => EmbeddedChoice::S3,
+            Embedded::Sns => EmbeddedChoice::Sns,
+            Embedded::Sts => EmbeddedChoice::Sts,
+        };
+        list.contains(&choice)
+    }
+
+    pub fn upstream_timeout(&self) -> Duration {
+        Duration::from_secs(self.upstream_timeout)
+    }
+
+    /// Length of a delivery slot in milliseconds.
+    pub fn slot_ms(&self) -> i64 {
+        i64::from(self.delivery_interval) * 1_000
+    }
+}
+
+fn endpoint(text: &str) -> Result<Uri, String> {
+    let allowed = "an http:// or https:// URL without a path is allowed";
+    let uri: Uri = text
+        .parse()
+        .map_err(|error| format!("{error}; {allowed}"))?;
+    let scheme = uri.scheme_str().unwrap_or_default();
+    if !matches!(scheme, "http" | "https")
+        || uri.authority().is_none()
+        || !matches!(uri.path(), "" | "/")
+    {
+        return Err(allowed.to_owned());
+    }
+    Ok(uri)
+}
+
+fn account_id(text: &str) -> Result<String, String> {
+    if text.len() == 12 && text.bytes().all(|b| b.is_ascii_digit()) {
+        return Ok(text.to_owned());
+    }
+    Err("12 digits are allowed".to_owned())
+}
+
+fn region(text: &str) -> Result<String, String> {
+    let fits = |b: u8| b.is_ascii_lowercase() || b.is_ascii_digit() || b == b'-';
+    if !text.is_empty() && text.len() <= 32 && text.bytes().all(fits) {
+        return Ok(text.to_owned());
+    }
+    Err("a region such as us-east-1 is allowed".to_owned())
+}
+
+fn time(text: &str) -> Result<DateTime<Utc>, String> {
+    DateTime::parse_from_rfc3339(text)
+        .map(|time| time.to_utc())
+        .map_err(|error| format!("{error}; a time such as 2026-11-22T15:00:00Z is allowed"))
+}
+
+fn event_version(text: &str) -> Result<String, String> {
+    let minor = text
+        .strip_prefix("1.")
+        .filter(|minor| minor.len() == 2)
+        .and_then(|minor| minor.parse::<u8>().ok());
+    if minor.is_some_and(|minor| (2..=11).contains(&minor)) {
+        return Ok(text.to_owned());
+    }
+    Err("1.02 to 1.11 are allowed".to_owned())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn parse(args: &str) -> Result<Config, clap::Error> {
+        let words = std::iter::once("localtrail").chain(args.split_whitespace());
+        CommandLine::try_parse_from(words).map(CommandLine::config)
+    }
+
+    #[test]
+    fn serve_is_the_default_command() {
+        for args in ["--region eu-west-1", "serve --region eu-west-1"] {
+            assert_eq!(parse(args).unwrap().region, "eu-west-1", "{args}");
+        }
+    }
+
+    #[test]
+    fn services_are_embedded_unless_there_is_an_upstream() {
+        for (args, s3, sts) in [
+            ("", true, true),
+            ("--upstream http://127.0.0.1:5000", false, false),
+            (
+                "--upstream http://127.0.0.1:5000 --embedded s3",
+                true,
+                false,
+            ),
+            ("--embedded none", false, false),
+        ] {
+            let config = parse(args).unwrap();
+            assert_eq!(
+                (config.embeds(Embedded::S3), config.embeds(Embedded::Sts)),
+                (s3, sts),
+                "{args}"
+            );
+        }
+    }
+
+    #[test]
+    fn bad_values_are_refused() {
+        for args in [
+            "--listen here",
+            "--upstream ftp://127.0.0.1",
+            "--upstream http://127.0.0.1/path",
+            "--account-id 12",
+            "--region US",
+            "--delivery-interval 0",
+            "--time yesterday",
+            "--event-version 1.12",
+            "--event-version 2.02",
+            "--embedded s4",
+            "--trails-per-region 0",
+            "--delivery-access-key-id only",
+        ] {
+            assert!(parse(args).is_err(), "{args}");
+        }
+    }
+}
