@@ -1,0 +1,713 @@
+//! [`Exchange`] and [`Principal`] → [`Event`]: the frame of a record, and the order in which its parts are made.
+//!
+//! Every call gets a record, whatever was sent: what does not fit the model is left out, what is too long is cut or
+//! left out, and nothing here can fail. Parameters and answers are moved, not copied.
+
+use std::borrow::Cow;
+
+use http::HeaderMap;
+use http::header::USER_AGENT;
+use http::request::Parts;
+use serde_json::{Value, json};
+
+use super::catalog;
+use super::identity::user_identity;
+use super::names;
+use super::render::Render;
+use super::resources::{Place, resources};
+use super::style::Style;
+use super::values::{self, capped, cut};
+use super::{Event, Exchange, Outcome, Principal, Resource, apigateway, ec2, s3};
+use crate::aws::Params;
+use crate::aws::model::{Kind, Operation, Protocol, Service};
+use crate::aws::params::WireError;
+use crate::aws::route::Call;
+
+/// Limits of AWS, in bytes of JSON. Together with the fields that are cut they keep an event below 256 KB.
+const PARAMETERS_LIMIT: usize = 100 * 1024;
+const ADDITIONAL_LIMIT: usize = 28 * 1024;
+
+/// STS's endpoint of all regions.
+const STS_GLOBAL_HOST: &str = "sts.amazonaws.com";
+
+/// Codes of all services that mean that the caller may not.
+const DENIALS: &[&str] = &[
+    "AccessDenied",
+    "AccessDeniedException",
+    "AuthorizationError",
+    "AuthorizationErrorException",
+    "Client.UnauthorizedOperation",
+    "UnauthorizedOperation",
+];
+
+/// Services that write a denied call's parameters down, besides those behind API Gateway.
+const KEEP_DENIED: &[&str] = &["ce", "ec2", "s3", "s3control", "sts"];
+
+/// Services behind API Gateway that do not.
+const DROP_DENIED: &[&str] = &["amplify", "mq", "notifications"];
+
+/// Services that give errors no message of their own: theirs says so.
+const SILENT: &[&str] = &["autoscaling", "backup", "elasticbeanstalk", "glue"];
+
+/// Services whose answers are one structure, written without the member that holds it.
+const UNWRAPPED: &[&str] = &["docdb", "elasticache", "neptune", "rds", "redshift"];
+
+/// The record of a call, as AWS would write it. `event_version` is `1.11` or an older one (`--event-version`).
+pub fn build(exchange: Exchange<'_>, principal: &Principal, event_version: &str) -> Event {
+    let (service, operation) = (exchange.call.service, exchange.call.operation);
+    let minor = minor_version(event_version);
+    let style = Style::of(service, operation);
+    let data_event = catalog::data_event(service, operation);
+
+    // What is told of the whole exchange, before parameters and answer are moved out of it.
+    let resources = named_resources(&exchange, data_event);
+    let event_source = names::event_source(service, exchange.params.as_ref());
+    let (source_ip_address, user_agent) = address_and_agent(&exchange, principal);
+    let tls_details = tls_details(&exchange, principal);
+    let additional_event_data = additional_event_data(&exchange);
+
+    let denied = matches!(&exchange.outcome, Outcome::Failure(error) if is_denial(error));
+    let request_parameters = if denied && !keeps_denied(service, style) {
+        Value::Null
+    } else {
+        request_parameters(
+            &exchange.call,
+            style,
+            exchange.parts,
+            exchange.params,
+            exchange.body,
+        )
+    };
+    let (error_code, error_message, response_elements) = match exchange.outcome {
+        Outcome::Success(answer) => {
+            let elements = response_elements(
+                &exchange.call,
+                style,
+                answer,
+                exchange.response_headers,
+                &exchange.request_id,
+            );
+            (None, None, elements)
+        }
+        Outcome::Failure(error) => {
+            let code = error_code(service, &error, denied);
+            let (message, elements) = error_message(service, style, error.message);
+            (Some(code), message, elements)
+        }
+    };
+
+    let access_key = exchange
+        .signature
+        .map(|signature| signature.access_key.as_str());
+    let category = if data_event.is_some() {
+        "Data"
+    } else {
+        "Management"
+    };
+    Event {
+        event_version: event_version.to_owned(),
+        user_identity: user_identity(principal, access_key, minor),
+        event_time: exchange.time,
+        event_source,
+        event_name: names::event_name(service, operation),
+        aws_region: names::aws_region(service, exchange.region).to_owned(),
+        source_ip_address,
+        user_agent: user_agent.map(cut),
+        error_code: error_code.map(cut),
+        error_message: error_message.map(cut),
+        request_parameters: capped(request_parameters, "requestParameters", PARAMETERS_LIMIT),
+        response_elements: capped(response_elements, "responseElements", PARAMETERS_LIMIT),
+        additional_event_data: additional_event_data
+            .map(|data| capped(data, "additionalEventData", ADDITIONAL_LIMIT)),
+        request_id: Some(cut(exchange.request_id)),
+        event_id: exchange.event_id,
+        read_only: Some(catalog::is_read_only(service, operation)),
+        resources,
+        event_type: "AwsApiCall".to_owned(),
+        api_version: names::api_version(service, minor).map(str::to_owned),
+        management_event: (minor >= 6).then_some(data_event.is_none()),
+        recipient_account_id: Some(exchange.account.to_owned()),
+        shared_event_id: None,
+        service_event_details: None,
+        vpc_endpoint_id: None,
+        vpc_endpoint_account_id: None,
+        event_category: (minor >= 7).then(|| category.to_owned()),
+        tls_details: tls_details.filter(|_| minor >= 8),
+        session_credential_from_console: None,
+        other: Params::new(),
+    }
+}
+
+/// The record's `resources`. A data event has at least its type: selectors ask for it.
+fn named_resources(exchange: &Exchange<'_>, data_event: Option<&str>) -> Vec<Resource> {
+    let answer = match &exchange.outcome {
+        Outcome::Success(answer) => answer.as_ref(),
+        Outcome::Failure(_) => None,
+    };
+    let place = Place {
+        region: exchange.region,
+        account: exchange.account,
+    };
+    let mut resources = match &exchange.params {
+        Some(params) => resources(&exchange.call, params, answer, place),
+        None => Vec::new(),
+    };
+    if let (Some(kind), true) = (data_event, resources.is_empty()) {
+        resources.push(Resource {
+            account_id: Some(exchange.account.to_owned()),
+            kind: Some(kind.to_owned()),
+            ..Resource::default()
+        });
+    }
+    resources
+}
+
+/// `sourceIPAddress` and `userAgent`: a service that calls is named in place of both.
+fn address_and_agent(exchange: &Exchange<'_>, principal: &Principal) -> (String, Option<String>) {
+    let agent = match &principal.invoked_by {
+        Some(caller) => Some(Cow::Borrowed(caller.as_str())),
+        None => exchange
+            .parts
+            .headers
+            .get(USER_AGENT)
+            .map(|agent| String::from_utf8_lossy(agent.as_bytes())),
+    };
+    let address = match &principal.invoked_by {
+        Some(caller) => caller.clone(),
+        None => exchange.source_ip.to_string(),
+    };
+    let service = exchange.call.service;
+    (
+        address,
+        agent.map(|agent| names::user_agent(service, &agent).into_owned()),
+    )
+}
+
+/// Services do not tell how they are connected.
+fn tls_details(exchange: &Exchange<'_>, principal: &Principal) -> Option<Value> {
+    let tls = exchange.tls.as_ref()?;
+    if principal.invoked_by.is_some() {
+        return None;
+    }
+    let mut details = Params::new();
+    details.insert("tlsVersion".to_owned(), tls.version.as_str().into());
+    details.insert("cipherSuite".to_owned(), tls.cipher_suite.as_str().into());
+    if let Some(host) = s3::host(exchange.parts) {
+        details.insert("clientProvidedHostHeader".to_owned(), host.into());
+    }
+    Some(Value::Object(details))
+}
+
+/// 9 of `1.09`, 11 of `1.11`.
+fn minor_version(version: &str) -> u32 {
+    version
+        .split_once('.')
+        .and_then(|(_, minor)| minor.parse().ok())
+        .unwrap_or(u32::MAX)
+}
+
+fn request_parameters(
+    call: &Call,
+    style: Style,
+    parts: &Parts,
+    params: Option<Params>,
+    body: Option<&[u8]>,
+) -> Value {
+    let (service, operation) = (call.service, call.operation);
+    let params = match (&*service.id, params) {
+        // Most of what S3 writes down stands in the head.
+        ("s3" | "s3control", params) => {
+            return s3::request(call, parts, &params.unwrap_or_default(), body);
+        }
+        (_, None) => return Value::Null,
+        ("ec2", Some(params)) => return ec2::request(service, operation, params),
+        (_, Some(params)) => params,
+    };
+    let render = Render { service, style };
+    let mut record = match (&*service.id, operation.input) {
+        ("apigateway", _) => apigateway::request(&render, operation, params),
+        (_, Some(input)) => render.request(input, params),
+        (_, None) => Params::new(),
+    };
+    for (name, value) in catalog::defaults(service, operation) {
+        record.entry(name).or_insert(value);
+    }
+    values::object(record)
+}
+
+fn response_elements(
+    call: &Call,
+    style: Style,
+    answer: Option<Params>,
+    headers: &HeaderMap,
+    request_id: &str,
+) -> Value {
+    let (service, operation) = (call.service, call.operation);
+    if !catalog::is_answered(service, operation) {
+        return Value::Null;
+    }
+    match &*service.id {
+        "ec2" => return ec2::response(service, operation, answer, request_id),
+        "s3" | "s3control" => return s3::response(headers),
+        _ => {}
+    }
+    let (Some(output), Some(answer)) = (operation.output, answer) else {
+        return Value::Null;
+    };
+    let render = Render { service, style };
+    let elements = render.members(service.shape(output), answer);
+    values::object(unwrapped(service, operation, elements))
+}
+
+/// The only structure of an answer in place of the answer, where the service writes it so.
+fn unwrapped(service: &Service, operation: &Operation, mut elements: Params) -> Params {
+    let structure = operation
+        .output
+        .and_then(|output| service.structure(output));
+    let holds_one = structure.is_some_and(|structure| match structure.members.as_slice() {
+        [only] => {
+            UNWRAPPED.contains(&&*service.id)
+                && matches!(service.shape(only.shape).kind, Kind::Structure(_))
+        }
+        _ => false,
+    }) || structure.is_some_and(|structure| {
+        structure.payload.is_some() && service.protocol() == Protocol::RestJson
+    });
+    let alone = holds_one && elements.len() == 1;
+    match elements.values_mut().next() {
+        Some(Value::Object(inner)) if alone => std::mem::take(inner),
+        _ => elements,
+    }
+}
+
+fn is_denial(error: &WireError) -> bool {
+    DENIALS.contains(&&*error.code)
+        || error
+            .shape
+            .as_deref()
+            .is_some_and(|shape| DENIALS.contains(&shape))
+}
+
+fn keeps_denied(service: &Service, style: Style) -> bool {
+    let id = &*service.id;
+    KEEP_DENIED.contains(&id) || (style.fronted && !DROP_DENIED.contains(&id))
+}
+
+/// The exception's name; EC2 and S3 have codes of their own.
+fn error_code(service: &Service, error: &WireError, denied: bool) -> String {
+    let code = match &*service.id {
+        "ec2" => {
+            let side = if error.status >= 500 {
+                "Server"
+            } else {
+                "Client"
+            };
+            return match &*error.code {
+                code if code.starts_with("Client.") || code.starts_with("Server.") => {
+                    code.to_owned()
+                }
+                "AccessDenied" | "AccessDeniedException" => {
+                    "Client.UnauthorizedOperation".to_owned()
+                }
+                code => format!("{side}.{code}"),
+            };
+        }
+        "s3" | "s3control" => &error.code,
+        _ if denied => "AccessDenied",
+        _ => error.shape.as_deref().unwrap_or(&error.code),
+    };
+    code.to_owned()
+}
+
+/// `errorMessage`, and `responseElements` of services that say it there.
+fn error_message(
+    service: &Service,
+    style: Style,
+    message: Option<String>,
+) -> (Option<String>, Value) {
+    match message.filter(|message| !message.is_empty()) {
+        Some(message) if style.fronted => (None, json!({ "message": message })),
+        Some(message) => (Some(message), Value::Null),
+        None if SILENT.contains(&&*service.id) => {
+            (Some("An unknown error occurred".to_owned()), Value::Null)
+        }
+        None => (None, Value::Null),
+    }
+}
+
+fn additional_event_data(exchange: &Exchange<'_>) -> Option<Value> {
+    match &*exchange.call.service.id {
+        "s3" | "s3control" => Some(s3::additional_event_data(exchange)),
+        "application-autoscaling" => Some(json!({"service": "application-autoscaling"})),
+        "sts" => {
+            let host = s3::host(exchange.parts);
+            let endpoint = if host.is_some_and(|host| host == STS_GLOBAL_HOST) {
+                "global"
+            } else {
+                "regional"
+            };
+            Some(json!({"RequestDetails": {
+                "endpointType": endpoint, "awsServingRegion": exchange.region,
+            }}))
+        }
+        _ => None,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use serde_json::json;
+
+    use super::super::testing::{ACCOUNT, TestCall, parts, request_parameters};
+    use super::super::{PrincipalKind, Tls};
+    use super::*;
+
+    fn failure(code: &str, shape: Option<&str>, message: Option<&str>) -> Outcome {
+        Outcome::Failure(WireError {
+            code: code.to_owned(),
+            shape: shape.map(str::to_owned),
+            message: message.map(str::to_owned),
+            status: 400,
+        })
+    }
+
+    #[test]
+    fn a_record_has_all_of_the_frame_in_its_order() {
+        let event = TestCall::new("iam", "CreateUser", json!({"UserName": "Alice"}))
+            .answered(&json!({"User": {"UserName": "Alice", "CreateDate": 1_713_499_200}}))
+            .record();
+        let expected = concat!(
+            r#"{"eventVersion":"1.11","userIdentity":{"type":"Root","principalId":"111122223333","#,
+            r#""arn":"arn:aws:iam::111122223333:root","accountId":"111122223333","accessKeyId":"AKIAEXAMPLEKEY000001"},"#,
+            r#""eventTime":"2027-01-15T08:00:00Z","eventSource":"iam.amazonaws.com","eventName":"CreateUser","#,
+            r#""awsRegion":"us-east-1","sourceIPAddress":"192.0.2.10","userAgent":"test/1.0","#,
+            r#""requestParameters":{"userName":"Alice"},"#,
+            r#""responseElements":{"user":{"userName":"Alice","createDate":"Apr 19, 2024 4:00:00 AM"}},"#,
+            r#""requestID":"request-1","eventID":"5f1c4c3e-0000-4000-8000-000000000001","readOnly":false,"#,
+            r#""eventType":"AwsApiCall","managementEvent":true,"recipientAccountId":"111122223333","#,
+            r#""eventCategory":"Management"}"#,
+        );
+        assert_eq!(serde_json::to_string(&event).unwrap(), expected);
+    }
+
+    #[test]
+    fn older_versions_lack_younger_fields() {
+        let record = |version: &str| {
+            let call = TestCall::new("logs", "DeleteLogGroup", json!({"logGroupName": "g"}));
+            let event = call.record_as(&Principal::root(ACCOUNT, "aws"), version);
+            (
+                event.api_version.is_some(),
+                event.management_event.is_some(),
+                event.event_category.is_some(),
+            )
+        };
+        assert_eq!(record("1.05"), (true, false, false));
+        assert_eq!(record("1.06"), (true, true, false));
+        assert_eq!(record("1.08"), (true, true, true));
+        assert_eq!(record("1.11"), (false, true, true));
+    }
+
+    #[test]
+    fn a_denied_call_keeps_its_parameters_only_where_the_service_does() {
+        for (service, operation, params, kept, code) in [
+            (
+                "iam",
+                "GetUser",
+                json!({"UserName": "a"}),
+                false,
+                "AccessDenied",
+            ),
+            (
+                "kms",
+                "DescribeKey",
+                json!({"KeyId": "a"}),
+                false,
+                "AccessDenied",
+            ),
+            (
+                "sts",
+                "AssumeRole",
+                json!({"RoleSessionName": "a"}),
+                true,
+                "AccessDenied",
+            ),
+            (
+                "guardduty",
+                "GetDetector",
+                json!({"DetectorId": "a"}),
+                true,
+                "AccessDenied",
+            ),
+            (
+                "ec2",
+                "DeleteVpc",
+                json!({"VpcId": "a"}),
+                true,
+                "Client.UnauthorizedOperation",
+            ),
+        ] {
+            let mut call = TestCall::new(service, operation, params);
+            call.outcome = failure("AccessDeniedException", None, Some("no"));
+            let event = call.record();
+            assert_eq!(!event.request_parameters.is_null(), kept, "{service}");
+            assert_eq!(event.error_code.as_deref(), Some(code), "{service}");
+        }
+    }
+
+    #[test]
+    fn errors_have_the_exceptions_name_and_the_services_message() {
+        for (service, operation, error, code, message, elements) in [
+            (
+                "iam",
+                "GetUser",
+                failure("NoSuchEntity", Some("NoSuchEntityException"), Some("gone")),
+                "NoSuchEntityException",
+                Some("gone"),
+                Value::Null,
+            ),
+            (
+                "ec2",
+                "DeleteVpc",
+                failure("InvalidVpcID.NotFound", None, Some("gone")),
+                "Client.InvalidVpcID.NotFound",
+                Some("gone"),
+                Value::Null,
+            ),
+            (
+                "s3",
+                "GetBucketPolicy",
+                failure("NoSuchBucketPolicy", None, Some("gone")),
+                "NoSuchBucketPolicy",
+                Some("gone"),
+                Value::Null,
+            ),
+            (
+                "eks",
+                "DescribeCluster",
+                failure("ResourceNotFoundException", None, Some("gone")),
+                "ResourceNotFoundException",
+                None,
+                json!({"message": "gone"}),
+            ),
+            (
+                "autoscaling",
+                "SetDesiredCapacity",
+                failure("InternalFailure", None, None),
+                "InternalFailure",
+                Some("An unknown error occurred"),
+                Value::Null,
+            ),
+        ] {
+            let mut call = TestCall::new(service, operation, json!({}));
+            call.outcome = error;
+            let event = call.record();
+            assert_eq!(event.error_code.as_deref(), Some(code));
+            assert_eq!(event.error_message.as_deref(), message, "{code}");
+            assert_eq!(event.response_elements, elements, "{code}");
+        }
+    }
+
+    #[test]
+    fn what_an_answer_leaves_in_the_record() {
+        for (service, operation, answer, expected) in [
+            // Reads leave nothing, but AssumeRole: who has become whom, without the secrets.
+            (
+                "iam",
+                "GetUser",
+                json!({"User": {"UserName": "a"}}),
+                Value::Null,
+            ),
+            (
+                "sts",
+                "AssumeRole",
+                json!({"Credentials": {"AccessKeyId": "ASIAEXAMPLE000000001", "SecretAccessKey": "s",
+                       "SessionToken": "t", "Expiration": 1_713_499_200}}),
+                json!({"credentials": {"accessKeyId": "ASIAEXAMPLE000000001",
+                       "expiration": "Apr 19, 2024, 4:00:00 AM"}}),
+            ),
+            ("iam", "DeleteUser", json!({}), Value::Null),
+            (
+                "rds",
+                "DeleteDBSnapshot",
+                json!({"DBSnapshot": {"DBSnapshotIdentifier": "d"}}),
+                json!({"dBSnapshotIdentifier": "d"}),
+            ),
+            (
+                "iam",
+                "CreateAccessKey",
+                json!({"AccessKey": {"UserName": "a", "AccessKeyId": "AKIAEXAMPLEKEY000002", "SecretAccessKey": "s"}}),
+                json!({"accessKey": {"userName": "a", "accessKeyId": "AKIAEXAMPLEKEY000002"}}),
+            ),
+            (
+                "dynamodb",
+                "PutItem",
+                json!({"Attributes": {"a": {"S": "v"}}}),
+                Value::Null,
+            ),
+        ] {
+            let event = TestCall::new(service, operation, json!({}))
+                .answered(&answer)
+                .record();
+            assert_eq!(event.response_elements, expected, "{operation}");
+        }
+    }
+
+    #[test]
+    fn names_are_spelled_as_the_service_spells_them() {
+        for (service, operation, params, expected) in [
+            (
+                "rds",
+                "DeleteDBInstance",
+                json!({"DBInstanceIdentifier": "d", "SkipFinalSnapshot": true}),
+                json!({"dBInstanceIdentifier": "d", "skipFinalSnapshot": true}),
+            ),
+            (
+                "devops-guru",
+                "DescribeAccountOverview",
+                json!({"FromTime": 1_713_499_200.5, "ToTime": 1_713_499_201}),
+                json!({"FromTime": 1_713_499_200.5, "ToTime": 1_713_499_201}),
+            ),
+            (
+                "ce",
+                "GetCostForecast",
+                json!({"Metric": "M", "Granularity": "DAILY"}),
+                json!({"Metric": "M", "Granularity": "DAILY"}),
+            ),
+            (
+                "eks",
+                "ListAccessEntries",
+                json!({"clusterName": "c", "maxResults": 5}),
+                json!({"name": "c", "maxResults": "5"}),
+            ),
+            (
+                "guardduty",
+                "GetDetector",
+                json!({"DetectorId": "d"}),
+                json!({"detectorId": "d"}),
+            ),
+            (
+                "mq",
+                "DescribeBroker",
+                json!({"BrokerId": "b"}),
+                json!({"broker-id": "b"}),
+            ),
+            (
+                "codeartifact",
+                "DeleteDomain",
+                json!({"domain": "d", "domainOwner": "111122223333"}),
+                json!({"domain": "d", "domainOwner": "111122223333"}),
+            ),
+            (
+                "kms",
+                "TagResource",
+                json!({"KeyId": "k", "Tags": [{"TagKey": "A", "TagValue": "b"}]}),
+                json!({"keyId": "k", "tags": [{"tagKey": "A", "tagValue": "b"}]}),
+            ),
+            // A map's keys are the caller's.
+            (
+                "lambda",
+                "TagResource",
+                json!({"Resource": "r", "Tags": {"Team": "X"}}),
+                json!({"resource": "r", "tags": {"Team": "X"}}),
+            ),
+            ("iam", "ListUsers", json!({}), Value::Null),
+            ("iam", "GetUser", json!({"NoSuchMember": 1}), Value::Null),
+            (
+                "iam",
+                "CreateLoginProfile",
+                json!({"UserName": "a", "Password": "p"}),
+                json!({"userName": "a", "passwordResetRequired": false}),
+            ),
+            (
+                "lambda",
+                "CreateFunction",
+                json!({"FunctionName": "f", "Code": {"ZipFile": "UEs="},
+                       "Environment": {"Variables": {"A": "b"}}}),
+                json!({"functionName": "f", "code": {}, "environment": {}, "publish": false}),
+            ),
+            (
+                "pinpoint",
+                "CreateCampaign",
+                json!({"ApplicationId": "a", "WriteCampaignRequest": {"SegmentId": "s"}}),
+                json!({"application-id": "a", "SegmentId": "s"}),
+            ),
+            (
+                "wafv2",
+                "CreateIPSet",
+                json!({"Name": "n", "Scope": "REGIONAL"}),
+                json!({"name": "n", "scope": "REGIONAL"}),
+            ),
+        ] {
+            assert_eq!(
+                request_parameters(service, operation, params),
+                expected,
+                "{service} {operation}"
+            );
+        }
+    }
+
+    #[test]
+    fn parameters_that_could_not_be_read_leave_null() {
+        let mut call = TestCall::new("iam", "CreateUser", json!({}));
+        call.params = None;
+        assert_eq!(call.record().request_parameters, Value::Null);
+    }
+
+    #[test]
+    fn parameters_that_are_too_large_leave_a_note() {
+        let policy = "x".repeat(200 * 1024);
+        let noted = request_parameters("iam", "CreatePolicy", json!({"PolicyDocument": policy}));
+        assert_eq!(noted["omitted"], true);
+    }
+
+    #[test]
+    fn a_calling_service_stands_for_address_agent_and_connection() {
+        let mut caller = Principal::root(ACCOUNT, "aws");
+        caller.kind = PrincipalKind::AWSService;
+        caller.invoked_by = Some("cloudtrail.amazonaws.com".to_owned());
+        let event =
+            TestCall::new("s3", "GetBucketAcl", json!({"Bucket": "b"})).record_as(&caller, "1.11");
+        assert_eq!(event.source_ip_address, "cloudtrail.amazonaws.com");
+        assert_eq!(
+            event.user_agent.as_deref(),
+            Some("[cloudtrail.amazonaws.com]")
+        );
+        assert_eq!(event.tls_details, None);
+    }
+
+    #[test]
+    fn tls_is_told_with_the_host_that_was_asked_for() {
+        let principal = Principal::root(ACCOUNT, "aws");
+        let call = TestCall::new("iam", "ListUsers", json!({}));
+        let headers = HeaderMap::new();
+        let head = parts("/", &[]);
+        let exchange = Exchange {
+            call: call.call,
+            parts: &head,
+            signature: None,
+            params: call.params,
+            body: None,
+            outcome: Outcome::Success(None),
+            response_headers: &headers,
+            bytes_in: 0,
+            bytes_out: 0,
+            time: chrono::DateTime::from_timestamp(0, 0).unwrap(),
+            source_ip: "192.0.2.10".parse().unwrap(),
+            request_id: String::new(),
+            event_id: String::new(),
+            region: "us-east-1",
+            account: ACCOUNT,
+            tls: Some(Tls {
+                version: "TLSv1.3".to_owned(),
+                cipher_suite: "TLS_AES_128_GCM_SHA256".to_owned(),
+            }),
+        };
+        assert_eq!(
+            build(exchange, &principal, "1.11").tls_details,
+            Some(
+                json!({"tlsVersion": "TLSv1.3", "cipherSuite": "TLS_AES_128_GCM_SHA256",
+                        "clientProvidedHostHeader": "localhost:4580"})
+            )
+        );
+    }
+}

@@ -1,0 +1,500 @@
+//! Does a selector take an event? Basic and advanced selectors, as the API writes and reads them.
+//!
+//! Evaluation only: whether a selector is one that CloudTrail would accept is the API's to say before it is stored.
+//! A selector never sees requests or answers, so the same rules hold for recorded and for imported events.
+//! An event is taken if *any* of the selectors takes it.
+
+use serde::{Deserialize, Serialize};
+
+use super::{Event, Resource};
+
+/// A trail's selectors: one kind or the other. Serialises as the API shows them,
+/// `{"EventSelectors":[…]}` or `{"AdvancedEventSelectors":[…]}`.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub enum Selectors {
+    #[serde(rename = "EventSelectors")]
+    Basic(Vec<EventSelector>),
+    #[serde(rename = "AdvancedEventSelectors")]
+    Advanced(Vec<AdvancedEventSelector>),
+}
+
+/// A basic selector. All four members are always written; absent ones are read as the API's defaults.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "PascalCase", default)]
+pub struct EventSelector {
+    pub read_write_type: ReadWriteType,
+    pub include_management_events: bool,
+    pub data_resources: Vec<DataResource>,
+    /// `kms.amazonaws.com`, `rdsdata.amazonaws.com`.
+    pub exclude_management_event_sources: Vec<String>,
+}
+
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub enum ReadWriteType {
+    ReadOnly,
+    WriteOnly,
+    #[default]
+    All,
+}
+
+/// Data events of a basic selector.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "PascalCase", default)]
+pub struct DataResource {
+    /// `AWS::S3::Object`, `AWS::Lambda::Function` or `AWS::DynamoDB::Table`.
+    #[serde(rename = "Type")]
+    pub kind: String,
+    /// Prefixes of object ARNs for S3; whole ARNs for the others; `arn:aws:<service>` for everything.
+    pub values: Vec<String>,
+}
+
+/// An advanced selector: every field must agree.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "PascalCase", default)]
+pub struct AdvancedEventSelector {
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub name: Option<String>,
+    pub field_selectors: Vec<AdvancedFieldSelector>,
+}
+
+/// A condition on one field. Of the positive operators one hit is enough, of the negative ones none may hit.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "PascalCase", default)]
+pub struct AdvancedFieldSelector {
+    /// `eventCategory`, `resources.ARN`, `userIdentity.arn` …
+    pub field: String,
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub equals: Vec<String>,
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub starts_with: Vec<String>,
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub ends_with: Vec<String>,
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub not_equals: Vec<String>,
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub not_starts_with: Vec<String>,
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub not_ends_with: Vec<String>,
+}
+
+impl Default for Selectors {
+    /// What a new trail has: all management events, nothing else.
+    fn default() -> Self {
+        Self::Basic(vec![EventSelector::default()])
+    }
+}
+
+impl Default for EventSelector {
+    fn default() -> Self {
+        Self {
+            read_write_type: ReadWriteType::All,
+            include_management_events: true,
+            data_resources: Vec::new(),
+            exclude_management_event_sources: Vec::new(),
+        }
+    }
+}
+
+impl Selectors {
+    /// Whether any selector takes `event`.
+    pub fn takes(&self, event: &Event) -> bool {
+        match self {
+            Self::Basic(selectors) => selectors.iter().any(|selector| selector.takes(event)),
+            Self::Advanced(selectors) => selectors.iter().any(|selector| selector.takes(event)),
+        }
+    }
+}
+
+impl EventSelector {
+    pub fn takes(&self, event: &Event) -> bool {
+        let wanted = match self.read_write_type {
+            ReadWriteType::All => true,
+            ReadWriteType::ReadOnly => event.read_only == Some(true),
+            ReadWriteType::WriteOnly => event.read_only != Some(true),
+        };
+        wanted
+            && match category(event) {
+                "Management" => {
+                    self.include_management_events
+                        && !self
+                            .exclude_management_event_sources
+                            .contains(&event.event_source)
+                }
+                "Data" => self
+                    .data_resources
+                    .iter()
+                    .any(|wanted| event.resources.iter().any(|it| wanted.takes(it))),
+                _ => false,
+            }
+    }
+}
+
+impl DataResource {
+    fn takes(&self, resource: &Resource) -> bool {
+        let Some(arn) = arn_or_prefix(resource) else {
+            return false;
+        };
+        resource.kind.as_deref() == Some(&self.kind)
+            && self.values.iter().any(|value| {
+                if self.kind == "AWS::S3::Object" || names_a_service_only(value) {
+                    arn.starts_with(value.as_str())
+                } else {
+                    arn == value
+                }
+            })
+    }
+}
+
+/// `arn:aws:lambda`, with or without what may follow empty: all of the service's resources.
+fn names_a_service_only(value: &str) -> bool {
+    value.trim_end_matches(':').split(':').count() <= 3
+}
+
+impl AdvancedEventSelector {
+    pub fn takes(&self, event: &Event) -> bool {
+        let kind = self
+            .field_selectors
+            .iter()
+            .find(|selector| selector.field == "resources.type")
+            .and_then(|selector| selector.equals.first());
+        self.field_selectors
+            .iter()
+            .all(|selector| match &*selector.field {
+                // Of several resources, those of the type asked for count.
+                "resources.ARN" => selector.takes(
+                    event
+                        .resources
+                        .iter()
+                        .filter(|it| kind.is_none() || it.kind.as_ref() == kind)
+                        .filter_map(arn_or_prefix),
+                ),
+                "resources.type" => {
+                    selector.takes(event.resources.iter().filter_map(|it| it.kind.as_deref()))
+                }
+                field => selector.takes(field_value(event, field)),
+            })
+    }
+}
+
+impl AdvancedFieldSelector {
+    /// Whether the values that the event has in this field (none, one, or several resources') agree.
+    fn takes<'a>(&self, values: impl IntoIterator<Item = &'a str>) -> bool {
+        let selects =
+            !self.equals.is_empty() || !self.starts_with.is_empty() || !self.ends_with.is_empty();
+        let mut selected = !selects;
+        for value in values {
+            let any = |wanted: &[String], test: fn(&str, &str) -> bool| {
+                wanted.iter().any(|wanted| test(value, wanted))
+            };
+            if any(&self.not_equals, |value, wanted| value == wanted)
+                || any(&self.not_starts_with, |value, wanted| {
+                    value.starts_with(wanted)
+                })
+                || any(&self.not_ends_with, |value, wanted| value.ends_with(wanted))
+            {
+                return false;
+            }
+            selected = selected
+                || any(&self.equals, |value, wanted| value == wanted)
+                || any(&self.starts_with, |value, wanted| value.starts_with(wanted))
+                || any(&self.ends_with, |value, wanted| value.ends_with(wanted));
+        }
+        selected
+    }
+}
+
+/// The value of a field that an event has once.
+fn field_value<'a>(event: &'a Event, field: &str) -> Option<&'a str> {
+    match field {
+        "eventCategory" => Some(category(event)),
+        "eventSource" => Some(&event.event_source),
+        "eventName" => Some(&event.event_name),
+        "eventType" => Some(&event.event_type),
+        "readOnly" => event
+            .read_only
+            .map(|read_only| if read_only { "true" } else { "false" }),
+        "errorCode" => event.error_code.as_deref(),
+        "vpcEndpointId" => event.vpc_endpoint_id.as_deref(),
+        "sessionCredentialFromConsole" => event.session_credential_from_console.as_deref(),
+        "userIdentity.arn" => event.user_identity.get("arn")?.as_str(),
+        _ => None,
+    }
+}
+
+/// Records before 1.07 have no category: then `managementEvent` tells, and without it an event is a management event.
+fn category(event: &Event) -> &str {
+    match (&event.event_category, event.management_event) {
+        (Some(category), _) => category,
+        (None, Some(false)) => "Data",
+        (None, _) => "Management",
+    }
+}
+
+/// List calls name their objects by a prefix.
+fn arn_or_prefix(resource: &Resource) -> Option<&str> {
+    resource.arn.as_deref().or(resource.arn_prefix.as_deref())
+}
+
+#[cfg(test)]
+mod tests {
+    use serde_json::{Value, json};
+
+    use super::*;
+
+    /// An event with these members over a minimal frame.
+    fn event(members: Value) -> Event {
+        let mut frame = json!({
+            "eventVersion": "1.11",
+            "userIdentity": {"type": "IAMUser", "arn": "arn:aws:iam::111122223333:user/Alice"},
+            "eventTime": "2026-11-22T15:00:00Z",
+            "eventSource": "s3.amazonaws.com",
+            "eventName": "GetObject",
+            "awsRegion": "us-east-1",
+            "sourceIPAddress": "192.0.2.10",
+            "eventID": "5f1c4c3e-0000-4000-8000-000000000001",
+            "eventType": "AwsApiCall",
+        });
+        let Value::Object(members) = members else {
+            panic!("an object")
+        };
+        frame.as_object_mut().unwrap().extend(members);
+        serde_json::from_value(frame).unwrap()
+    }
+
+    fn object_read(arn: &str) -> Event {
+        event(json!({
+            "readOnly": true, "managementEvent": false, "eventCategory": "Data",
+            "resources": [
+                {"type": "AWS::S3::Object", "ARN": arn},
+                {"type": "AWS::S3::Bucket", "ARN": "arn:aws:s3:::logs", "accountId": "111122223333"}
+            ],
+        }))
+    }
+
+    fn selectors(json: Value) -> Selectors {
+        serde_json::from_value(json).unwrap()
+    }
+
+    fn basic(json: &Value) -> Selectors {
+        selectors(json!({"EventSelectors": [json]}))
+    }
+
+    fn data(fields: &Value) -> Selectors {
+        let mut all = json!([
+            {"Field": "eventCategory", "Equals": ["Data"]},
+            {"Field": "resources.type", "Equals": ["AWS::S3::Object"]},
+        ]);
+        all.as_array_mut()
+            .unwrap()
+            .extend(fields.as_array().unwrap().iter().cloned());
+        selectors(json!({"AdvancedEventSelectors": [{"Name": "n", "FieldSelectors": all}]}))
+    }
+
+    #[test]
+    fn the_default_takes_all_management_events_and_nothing_else() {
+        let default = Selectors::default();
+        assert_eq!(
+            serde_json::to_value(&default).unwrap(),
+            json!({"EventSelectors": [{
+                "ReadWriteType": "All", "IncludeManagementEvents": true,
+                "DataResources": [], "ExcludeManagementEventSources": [],
+            }]})
+        );
+        for (members, taken) in [
+            (
+                json!({"readOnly": true, "eventCategory": "Management"}),
+                true,
+            ),
+            (
+                json!({"readOnly": false, "eventCategory": "Management"}),
+                true,
+            ),
+            (
+                json!({"managementEvent": false, "eventCategory": "Data"}),
+                false,
+            ),
+            (json!({"eventCategory": "NetworkActivity"}), false),
+            (json!({"eventCategory": "Insight"}), false),
+        ] {
+            assert_eq!(default.takes(&event(members.clone())), taken, "{members}");
+        }
+    }
+
+    #[test]
+    fn basic_selectors_ask_for_kind_of_access_source_and_resource() {
+        let read = event(json!({"readOnly": true, "eventSource": "kms.amazonaws.com"}));
+        let write = event(json!({"readOnly": false, "eventSource": "iam.amazonaws.com"}));
+        let object = object_read("arn:aws:s3:::logs/2026/a.json");
+        let s3 = |value: &str| {
+            json!({"IncludeManagementEvents": false,
+                   "DataResources": [{"Type": "AWS::S3::Object", "Values": [value]}]})
+        };
+        for (selector, [on_read, on_write, on_object]) in [
+            (json!({}), [true, true, false]),
+            (json!({"ReadWriteType": "ReadOnly"}), [true, false, false]),
+            (json!({"ReadWriteType": "WriteOnly"}), [false, true, false]),
+            (
+                json!({"IncludeManagementEvents": false}),
+                [false, false, false],
+            ),
+            (
+                json!({"ExcludeManagementEventSources": ["kms.amazonaws.com"]}),
+                [false, true, false],
+            ),
+            (s3("arn:aws:s3"), [false, false, true]),
+            (s3("arn:aws:s3:::"), [false, false, true]),
+            (s3("arn:aws:s3:::logs/"), [false, false, true]),
+            (s3("arn:aws:s3:::logs/2026/"), [false, false, true]),
+            (s3("arn:aws:s3:::logs/2025/"), [false, false, false]),
+            (
+                json!({"ReadWriteType": "WriteOnly",
+                       "DataResources": [{"Type": "AWS::S3::Object", "Values": ["arn:aws:s3"]}]}),
+                [false, true, false],
+            ),
+            (
+                json!({"DataResources": [{"Type": "AWS::S3::Object", "Values": []}]}),
+                [true, true, false],
+            ),
+        ] {
+            let taken = basic(&selector);
+            assert_eq!(
+                [
+                    taken.takes(&read),
+                    taken.takes(&write),
+                    taken.takes(&object)
+                ],
+                [on_read, on_write, on_object],
+                "{selector}"
+            );
+        }
+    }
+
+    #[test]
+    fn functions_and_tables_are_named_exactly_or_all_at_once() {
+        let invoke = event(json!({
+            "readOnly": false, "eventCategory": "Data",
+            "resources": [{"type": "AWS::Lambda::Function",
+                           "ARN": "arn:aws:lambda:us-east-1:111122223333:function:hello2"}],
+        }));
+        for (value, taken) in [
+            ("arn:aws:lambda", true),
+            (
+                "arn:aws:lambda:us-east-1:111122223333:function:hello2",
+                true,
+            ),
+            (
+                "arn:aws:lambda:us-east-1:111122223333:function:hello",
+                false,
+            ),
+            ("arn:aws:dynamodb", false),
+        ] {
+            let selector = basic(
+                &json!({"DataResources": [{"Type": "AWS::Lambda::Function", "Values": [value]}]}),
+            );
+            assert_eq!(selector.takes(&invoke), taken, "{value}");
+        }
+    }
+
+    #[test]
+    fn each_operator_of_an_advanced_selector() {
+        let object = object_read("arn:aws:s3:::logs/a.json");
+        for (fields, taken) in [
+            (json!([]), true),
+            (json!([{"Field": "readOnly", "Equals": ["true"]}]), true),
+            (json!([{"Field": "readOnly", "Equals": ["false"]}]), false),
+            (
+                json!([{"Field": "eventName", "Equals": ["PutObject", "GetObject"]}]),
+                true,
+            ),
+            (
+                json!([{"Field": "eventName", "StartsWith": ["Put"]}]),
+                false,
+            ),
+            (
+                json!([{"Field": "eventName", "StartsWith": ["Put"], "EndsWith": ["Object"]}]),
+                true,
+            ),
+            (
+                json!([{"Field": "eventName", "NotEquals": ["GetObject"]}]),
+                false,
+            ),
+            (
+                json!([{"Field": "eventName", "NotStartsWith": ["Put", "Delete"]}]),
+                true,
+            ),
+            (
+                json!([{"Field": "eventName", "NotEndsWith": ["x", "Object"]}]),
+                false,
+            ),
+            (
+                json!([{"Field": "eventName", "StartsWith": ["Get"], "NotEquals": ["GetObject"]}]),
+                false,
+            ),
+            (
+                json!([{"Field": "resources.ARN", "StartsWith": ["arn:aws:s3:::logs/"]}]),
+                true,
+            ),
+            // The bucket's own ARN is of another type than the one asked for.
+            (
+                json!([{"Field": "resources.ARN", "Equals": ["arn:aws:s3:::logs"]}]),
+                false,
+            ),
+            (
+                json!([{"Field": "resources.ARN", "NotStartsWith": ["arn:aws:s3:::logs/"]}]),
+                false,
+            ),
+            (
+                json!([{"Field": "userIdentity.arn", "EndsWith": ["user/Alice"]}]),
+                true,
+            ),
+            (
+                json!([{"Field": "sessionCredentialFromConsole", "Equals": ["true"]}]),
+                false,
+            ),
+            (
+                json!([{"Field": "sessionCredentialFromConsole", "NotEquals": ["true"]}]),
+                true,
+            ),
+            (
+                json!([{"Field": "eventSource", "Equals": ["s3.amazonaws.com"]}]),
+                true,
+            ),
+            (
+                json!([{"Field": "eventType", "Equals": ["AwsServiceEvent"]}]),
+                false,
+            ),
+        ] {
+            assert_eq!(data(&fields).takes(&object), taken, "{fields}");
+        }
+    }
+
+    #[test]
+    fn one_of_several_advanced_selectors_is_enough() {
+        let selectors = selectors(json!({"AdvancedEventSelectors": [
+            {"FieldSelectors": [{"Field": "eventCategory", "Equals": ["Management"]},
+                                {"Field": "eventSource", "NotEquals": ["kms.amazonaws.com"]}]},
+            {"FieldSelectors": [{"Field": "eventCategory", "Equals": ["NetworkActivity"]},
+                                {"Field": "errorCode", "Equals": ["VpceAccessDenied"]}]},
+        ]}));
+        for (members, taken) in [
+            (json!({"eventSource": "iam.amazonaws.com"}), true),
+            (json!({"eventSource": "kms.amazonaws.com"}), false),
+            (
+                json!({"eventCategory": "NetworkActivity", "errorCode": "VpceAccessDenied"}),
+                true,
+            ),
+            (json!({"eventCategory": "NetworkActivity"}), false),
+            (json!({"eventCategory": "Data"}), false),
+        ] {
+            assert_eq!(selectors.takes(&event(members.clone())), taken, "{members}");
+        }
+    }
+
+    #[test]
+    fn an_advanced_selector_writes_only_the_operators_it_has() {
+        let wire = json!({"AdvancedEventSelectors": [
+            {"Name": "n", "FieldSelectors": [{"Field": "eventCategory", "Equals": ["Management"]}]}
+        ]});
+        assert_eq!(serde_json::to_value(selectors(wire.clone())).unwrap(), wire);
+    }
+}
