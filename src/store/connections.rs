@@ -1,0 +1,221 @@
+//! Connections to SQLite: one that writes, a few that read.
+//!
+//! Not sqlx's pool: that asks a connection whether it still lives each time it is given back, which for SQLite is a
+//! trip to its thread and back, as long as a query itself. A connection to a file does not go away.
+
+use std::ops::{Deref, DerefMut};
+use std::sync::{Arc, PoisonError};
+
+use sqlx::sqlite::SqliteConnectOptions;
+use sqlx::{ConnectOptions, SqliteConnection};
+use tokio::sync::{Mutex, OwnedMutexGuard, OwnedSemaphorePermit, Semaphore};
+
+use super::Error;
+
+/// Connections that read at the same time.
+const READERS: usize = 4;
+
+/// Everyone's connections; clones share them.
+#[derive(Clone, Debug)]
+pub(super) struct Connections {
+    writer: Arc<Mutex<Writer>>,
+    readers: Arc<Readers>,
+}
+
+#[derive(Debug)]
+struct Writer {
+    connection: SqliteConnection,
+    /// A transaction was begun and has not been committed.
+    in_transaction: bool,
+}
+
+#[derive(Debug)]
+struct Readers {
+    options: SqliteConnectOptions,
+    idle: std::sync::Mutex<Vec<SqliteConnection>>,
+    permits: Arc<Semaphore>,
+}
+
+/// The turn to write.
+#[derive(Debug)]
+pub(crate) struct Writing(OwnedMutexGuard<Writer>);
+
+/// A write transaction. Nothing else writes while it is open: make no network call in it. Dropped without a commit, it
+/// is rolled back before the next write.
+#[derive(Debug)]
+pub(crate) struct Tx(Writing);
+
+/// A connection to read from.
+#[derive(Debug)]
+pub(crate) struct Reading {
+    /// `None` only while it is dropped.
+    connection: Option<SqliteConnection>,
+    readers: Arc<Readers>,
+    _permit: OwnedSemaphorePermit,
+}
+
+impl Connections {
+    /// `writer` writes; readers are opened with `options` when they are first needed.
+    pub(super) fn new(writer: SqliteConnection, options: SqliteConnectOptions) -> Self {
+        let writer = Writer {
+            connection: writer,
+            in_transaction: false,
+        };
+        let readers = Readers {
+            options,
+            idle: std::sync::Mutex::default(),
+            permits: Arc::new(Semaphore::new(READERS)),
+        };
+        Self {
+            writer: Arc::new(Mutex::new(writer)),
+            readers: Arc::new(readers),
+        }
+    }
+
+    /// The connection that writes, for a single statement.
+    pub(super) async fn write(&self) -> Result<Writing, Error> {
+        let mut writer = Arc::clone(&self.writer).lock_owned().await;
+        if std::mem::take(&mut writer.in_transaction) {
+            // SQLite may have rolled it back already, and says so by an error.
+            let _ = sqlx::query("rollback")
+                .execute(&mut writer.connection)
+                .await;
+        }
+        Ok(Writing(writer))
+    }
+
+    pub(super) async fn begin(&self) -> Result<Tx, Error> {
+        let mut writing = self.write().await?;
+        sqlx::query("begin immediate")
+            .execute(&mut *writing)
+            .await?;
+        writing.0.in_transaction = true;
+        Ok(Tx(writing))
+    }
+
+    pub(super) async fn read(&self) -> Result<Reading, Error> {
+        let readers = Arc::clone(&self.readers);
+        let permit = Arc::clone(&readers.permits).acquire_owned().await;
+        let permit = permit.map_err(|_| Error::PoolClosed)?;
+        let idle = readers
+            .idle
+            .lock()
+            .unwrap_or_else(PoisonError::into_inner)
+            .pop();
+        let connection = match idle {
+            Some(connection) => connection,
+            None => readers.options.connect().await?,
+        };
+        Ok(Reading {
+            connection: Some(connection),
+            readers,
+            _permit: permit,
+        })
+    }
+}
+
+impl Tx {
+    pub(crate) async fn commit(mut self) -> Result<(), Error> {
+        sqlx::query("commit").execute(&mut *self).await?;
+        self.0.0.in_transaction = false;
+        Ok(())
+    }
+}
+
+impl Deref for Writing {
+    type Target = SqliteConnection;
+
+    fn deref(&self) -> &SqliteConnection {
+        &self.0.connection
+    }
+}
+
+impl DerefMut for Writing {
+    fn deref_mut(&mut self) -> &mut SqliteConnection {
+        &mut self.0.connection
+    }
+}
+
+impl Deref for Tx {
+    type Target = SqliteConnection;
+
+    fn deref(&self) -> &SqliteConnection {
+        &self.0
+    }
+}
+
+impl DerefMut for Tx {
+    fn deref_mut(&mut self) -> &mut SqliteConnection {
+        &mut self.0
+    }
+}
+
+impl Deref for Reading {
+    type Target = SqliteConnection;
+
+    fn deref(&self) -> &SqliteConnection {
+        self.connection
+            .as_ref()
+            .expect("it is there until the drop")
+    }
+}
+
+impl DerefMut for Reading {
+    fn deref_mut(&mut self) -> &mut SqliteConnection {
+        self.connection
+            .as_mut()
+            .expect("it is there until the drop")
+    }
+}
+
+impl Drop for Reading {
+    fn drop(&mut self) {
+        let mut idle = self
+            .readers
+            .idle
+            .lock()
+            .unwrap_or_else(PoisonError::into_inner);
+        idle.extend(self.connection.take());
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use sqlx::sqlite::SqliteJournalMode;
+
+    use super::*;
+
+    #[tokio::test]
+    async fn what_is_not_committed_is_rolled_back_before_the_next_write() {
+        let folder = tempfile::tempdir().unwrap();
+        let options = SqliteConnectOptions::new()
+            .filename(folder.path().join("test.db"))
+            .create_if_missing(true)
+            .journal_mode(SqliteJournalMode::Wal);
+        let connections = Connections::new(options.connect().await.unwrap(), options);
+        let write = async |sql: &'static str| {
+            let mut writing = connections.write().await.unwrap();
+            sqlx::query(sql).execute(&mut *writing).await.unwrap();
+        };
+        write("create table t (n integer)").await;
+        let mut tx = connections.begin().await.unwrap();
+        sqlx::query("insert into t values (1)")
+            .execute(&mut *tx)
+            .await
+            .unwrap();
+        drop(tx);
+        write("insert into t values (2)").await;
+        let mut tx = connections.begin().await.unwrap();
+        sqlx::query("insert into t values (3)")
+            .execute(&mut *tx)
+            .await
+            .unwrap();
+        tx.commit().await.unwrap();
+        let mut reading = connections.read().await.unwrap();
+        let rows: Vec<i64> = sqlx::query_scalar("select n from t order by n")
+            .fetch_all(&mut *reading)
+            .await
+            .unwrap();
+        assert_eq!(rows, [2, 3]);
+    }
+}

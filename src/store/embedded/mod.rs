@@ -1,0 +1,55 @@
+//! What the embedded services keep.
+//!
+//! Rows only: the content of objects lies in files, which the rows name and `embedded::s3` looks after. Documents
+//! (attributes, settings, tags) are JSON that means nothing here.
+
+mod s3;
+mod sns;
+
+use s3::ALL_BLOBS;
+pub use s3::*;
+pub use sns::*;
+
+use super::Store;
+
+impl Store {
+    /// The unique id of the role `arn`: `candidate` if it has none yet.
+    pub async fn role_id(&self, arn: &str, candidate: &str) -> sqlx::Result<String> {
+        let known = sqlx::query_scalar("select role_id from role where arn = $1")
+            .bind(arn)
+            .fetch_optional(&mut *self.connections.read().await?)
+            .await?;
+        if let Some(id) = known {
+            return Ok(id);
+        }
+        let mut tx = self.begin().await?;
+        // An update that changes nothing, so that `returning` gives the row of whoever came first.
+        let id = sqlx::query_scalar(
+            "insert into role (arn, role_id) values ($1, $2)
+            on conflict (arn) do update set role_id = role_id
+            returning role_id",
+        )
+        .bind(arn)
+        .bind(candidate)
+        .fetch_one(&mut *tx)
+        .await?;
+        tx.commit().await?;
+        Ok(id)
+    }
+
+    /// Forgets everything of the embedded services; gives the blobs that no row names any longer.
+    pub async fn embedded_reset(&self) -> sqlx::Result<Vec<String>> {
+        let mut tx = self.begin().await?;
+        let blobs = sqlx::query_scalar(ALL_BLOBS).fetch_all(&mut *tx).await?;
+        for statement in [
+            "delete from object",
+            "delete from bucket",
+            "delete from topic",
+            "delete from role",
+        ] {
+            sqlx::query(statement).execute(&mut *tx).await?;
+        }
+        tx.commit().await?;
+        Ok(blobs)
+    }
+}

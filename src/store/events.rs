@@ -1,0 +1,409 @@
+//! Recorded events: appended for many callers by one commit, read by page.
+//!
+//! An event, its resources and the outbox rows of the trails that take it are written in one transaction, or not at
+//! all. The record itself is opaque text here.
+
+use std::collections::HashSet;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+
+use sqlx::sqlite::SqliteRow;
+use sqlx::{FromRow, QueryBuilder, Row, SqliteExecutor};
+use tokio::sync::oneshot;
+
+use super::connections::Connections;
+use super::{Error, Store};
+use crate::event::NamedResource;
+
+/// Rows of one `insert`: SQLite allows 32,766 parameters a statement, and an event takes 15.
+const ROWS: usize = 2_000;
+
+/// An event to be stored.
+#[derive(Clone, Debug)]
+pub struct NewEvent {
+    pub event_id: String,
+    pub account: String,
+    pub region: String,
+    pub time_ms: i64,
+    pub source: String,
+    pub name: String,
+    pub read_only: Option<bool>,
+    /// `Management`, `Data` …
+    pub category: String,
+    pub user_name: Option<String>,
+    pub access_key_id: Option<String>,
+    pub resources: Vec<NamedResource>,
+    /// The record as compact JSON.
+    pub record: String,
+    /// Ids of the trails that take it.
+    pub takers: Vec<i64>,
+    /// The delivery slot that it came in in.
+    pub slot: Slot,
+}
+
+/// A delivery slot: from its start (inclusive) to its end (exclusive).
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub struct Slot {
+    pub start_ms: i64,
+    pub end_ms: i64,
+}
+
+impl Slot {
+    /// The slot of `length_ms` that `time_ms` lies in; slots begin at multiples of their length.
+    pub fn of(time_ms: i64, length_ms: i64) -> Self {
+        let start_ms = time_ms.div_euclid(length_ms) * length_ms;
+        Self {
+            start_ms,
+            end_ms: start_ms + length_ms,
+        }
+    }
+}
+
+/// A stored event, as LookupEvents answers with it.
+#[derive(Clone, Debug)]
+pub struct EventRow {
+    pub id: i64,
+    pub event_id: String,
+    pub time_ms: i64,
+    pub source: String,
+    pub name: String,
+    pub read_only: Option<bool>,
+    pub user_name: Option<String>,
+    pub access_key_id: Option<String>,
+    /// JSON list of [`NamedResource`].
+    pub resources: String,
+    pub record: String,
+}
+
+impl FromRow<'_, SqliteRow> for EventRow {
+    fn from_row(row: &SqliteRow) -> Result<Self, Error> {
+        Ok(Self {
+            id: row.try_get("id")?,
+            event_id: row.try_get("event_id")?,
+            time_ms: row.try_get("time_ms")?,
+            source: row.try_get("source")?,
+            name: row.try_get("name")?,
+            read_only: row.try_get("read_only")?,
+            user_name: row.try_get("user_name")?,
+            access_key_id: row.try_get("access_key_id")?,
+            resources: row.try_get("resources")?,
+            record: row.try_get("record")?,
+        })
+    }
+}
+
+/// What LookupEvents asks for: management events of one account and region.
+#[derive(Clone, Debug)]
+pub struct EventFilter {
+    pub account: String,
+    pub region: String,
+    /// Inclusive.
+    pub since_ms: i64,
+    /// Inclusive.
+    pub until_ms: i64,
+    pub attribute: Option<EventAttribute>,
+}
+
+/// The one attribute that LookupEvents matches, exactly and by case.
+#[derive(Clone, Debug)]
+pub enum EventAttribute {
+    EventId(String),
+    EventName(String),
+    ReadOnly(bool),
+    Username(String),
+    ResourceType(String),
+    ResourceName(String),
+    EventSource(String),
+    AccessKeyId(String),
+}
+
+/// What the control API asks for: any events, in the order they were recorded. Every member narrows.
+#[derive(Clone, Debug, Default)]
+pub struct ExportFilter {
+    pub name: Option<String>,
+    pub source: Option<String>,
+    pub user_name: Option<String>,
+    pub access_key_id: Option<String>,
+    pub region: Option<String>,
+    pub account: Option<String>,
+    pub category: Option<String>,
+    pub since_ms: Option<i64>,
+    pub until_ms: Option<i64>,
+}
+
+/// Stores events for many callers at once: whoever gets the turn commits for all that wait, and the others find their
+/// answer when they get it. No task of its own: a lone caller pays for no hand-over.
+#[derive(Clone, Debug)]
+pub(super) struct EventWriter {
+    connections: Connections,
+    waiting: Arc<Mutex<Vec<Pending>>>,
+    turn: Arc<tokio::sync::Mutex<()>>,
+}
+
+#[derive(Debug)]
+struct Pending {
+    events: Vec<NewEvent>,
+    done: oneshot::Sender<Result<Appended, Arc<Error>>>,
+}
+
+/// What became of events that were appended.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Appended {
+    /// `eventID`s that were there before; these were not stored again.
+    pub duplicates: Vec<String>,
+}
+
+/// Why events were not stored.
+#[derive(Clone, Debug, thiserror::Error)]
+pub enum AppendError {
+    #[error("whoever was to store the events went away")]
+    Abandoned,
+    #[error(transparent)]
+    Database(Arc<Error>),
+}
+
+impl EventWriter {
+    pub(super) fn new(connections: Connections) -> Self {
+        Self {
+            connections,
+            waiting: Arc::default(),
+            turn: Arc::default(),
+        }
+    }
+
+    async fn append(&self, events: Vec<NewEvent>) -> Result<Appended, AppendError> {
+        let (done, mut committed) = oneshot::channel();
+        self.lock().push(Pending { events, done });
+        let _turn = self.turn.lock().await;
+        let waiting = std::mem::take(&mut *self.lock());
+        if !waiting.is_empty() {
+            let mut outcomes = append(&self.connections, &waiting).await.map_err(Arc::new);
+            for pending in waiting.into_iter().rev() {
+                let outcome = match &mut outcomes {
+                    Ok(outcomes) => Ok(outcomes.pop().unwrap_or_default()),
+                    Err(error) => Err(Arc::clone(error)),
+                };
+                // A caller that has gone away does not wait for its answer.
+                let _ = pending.done.send(outcome);
+            }
+        }
+        let committed = committed.try_recv().map_err(|_| AppendError::Abandoned)?;
+        committed.map_err(AppendError::Database)
+    }
+
+    fn lock(&self) -> MutexGuard<'_, Vec<Pending>> {
+        self.waiting.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+impl Store {
+    /// Stores events; returns when they are committed. Callers that wait at the same time share one commit, so this is
+    /// to be run to its end: one that is dropped half-way may take others' events with it.
+    pub async fn events_append(&self, events: Vec<NewEvent>) -> Result<Appended, AppendError> {
+        self.events.append(events).await
+    }
+
+    /// Management events that match `filter`, newest first, from after the (`time_ms`, `id`) of an earlier page's end.
+    pub async fn event_page(
+        &self,
+        filter: &EventFilter,
+        after: Option<(i64, i64)>,
+        limit: u32,
+    ) -> Result<Vec<EventRow>, Error> {
+        let mut query = QueryBuilder::new(
+            "select e.id, e.event_id, e.time_ms, e.source, e.name, e.read_only, e.user_name, e.access_key_id,
+                    e.resources, e.record from event e",
+        );
+        // A resource's rows carry what orders and bounds the page, so that its index alone finds it.
+        let by_resource = match &filter.attribute {
+            Some(EventAttribute::ResourceType(kind)) => Some(("kind", kind)),
+            Some(EventAttribute::ResourceName(name)) => Some(("name", name)),
+            _ => None,
+        };
+        let (time, id) = if let Some((column, value)) = by_resource {
+            query.push(" join (select distinct event, time_ms, account, region from event_resource where account = ");
+            query
+                .push_bind(&filter.account)
+                .push(" and region = ")
+                .push_bind(&filter.region);
+            query
+                .push(format_args!(" and {column} = "))
+                .push_bind(value);
+            query
+                .push(" and time_ms between ")
+                .push_bind(filter.since_ms)
+                .push(" and ")
+                .push_bind(filter.until_ms);
+            query.push(") r on e.id = r.event where true");
+            ("r.time_ms", "r.event")
+        } else {
+            query
+                .push(" where e.category = 'Management' and e.account = ")
+                .push_bind(&filter.account);
+            query.push(" and e.region = ").push_bind(&filter.region);
+            query
+                .push(" and e.time_ms between ")
+                .push_bind(filter.since_ms)
+                .push(" and ")
+                .push_bind(filter.until_ms);
+            ("e.time_ms", "e.id")
+        };
+        let equal = match &filter.attribute {
+            Some(EventAttribute::EventId(value)) => Some(("event_id", value)),
+            Some(EventAttribute::EventName(value)) => Some(("name", value)),
+            Some(EventAttribute::Username(value)) => Some(("user_name", value)),
+            Some(EventAttribute::EventSource(value)) => Some(("source", value)),
+            Some(EventAttribute::AccessKeyId(value)) => Some(("access_key_id", value)),
+            _ => None,
+        };
+        if let Some((column, value)) = equal {
+            query
+                .push(format_args!(" and e.{column} = "))
+                .push_bind(value);
+        }
+        if let Some(EventAttribute::ReadOnly(value)) = &filter.attribute {
+            query.push(" and e.read_only = ").push_bind(value);
+        }
+        if let Some((time_ms, event)) = after {
+            query
+                .push(format_args!(" and ({time}, {id}) < ("))
+                .push_bind(time_ms)
+                .push(", ")
+                .push_bind(event)
+                .push(")");
+        }
+        query
+            .push(format_args!(" order by {time} desc, {id} desc limit "))
+            .push_bind(limit);
+        query
+            .build_query_as()
+            .fetch_all(&mut *self.connections.read().await?)
+            .await
+    }
+
+    /// Records that match `filter` in the order they were recorded, from after the event `after`; each with its id.
+    pub async fn event_export(
+        &self,
+        filter: &ExportFilter,
+        after: i64,
+        limit: u32,
+    ) -> Result<Vec<(i64, String)>, Error> {
+        let mut query = QueryBuilder::new("select id, record from event where id > ");
+        query.push_bind(after);
+        let texts = [
+            ("name", &filter.name),
+            ("source", &filter.source),
+            ("user_name", &filter.user_name),
+            ("access_key_id", &filter.access_key_id),
+            ("region", &filter.region),
+            ("account", &filter.account),
+            ("category", &filter.category),
+        ];
+        for (column, value) in texts {
+            if let Some(value) = value {
+                query
+                    .push(format_args!(" and {column} = "))
+                    .push_bind(value);
+            }
+        }
+        if let Some(since) = filter.since_ms {
+            query.push(" and time_ms >= ").push_bind(since);
+        }
+        if let Some(until) = filter.until_ms {
+            query.push(" and time_ms <= ").push_bind(until);
+        }
+        query.push(" order by id limit ").push_bind(limit);
+        query
+            .build_query_as()
+            .fetch_all(&mut *self.connections.read().await?)
+            .await
+    }
+
+    /// How many events are stored.
+    pub async fn event_count(&self) -> Result<i64, Error> {
+        sqlx::query_scalar("select count(*) from event")
+            .fetch_one(&mut *self.connections.read().await?)
+            .await
+    }
+}
+
+/// Stores what all callers in `waiting` bring in one transaction.
+async fn append(connections: &Connections, waiting: &[Pending]) -> Result<Vec<Appended>, Error> {
+    let events: Vec<&NewEvent> = waiting.iter().flat_map(|pending| &pending.events).collect();
+    let mut stored = HashSet::with_capacity(events.len());
+    if events.len() <= ROWS {
+        // One statement is its own transaction.
+        stored.extend(insert(&events, &mut *connections.write().await?).await?);
+    } else {
+        let mut tx = connections.begin().await?;
+        for rows in events.chunks(ROWS) {
+            stored.extend(insert(rows, &mut *tx).await?);
+        }
+        tx.commit().await?;
+    }
+    // The first to bring an event has stored it; each further one, and what was there before, is a duplicate.
+    Ok(waiting
+        .iter()
+        .map(|pending| Appended {
+            duplicates: pending
+                .events
+                .iter()
+                .filter(|event| !stored.remove(&event.event_id))
+                .map(|event| event.event_id.clone())
+                .collect(),
+        })
+        .collect())
+}
+
+/// Inserts events, but for those that are there already, and gives the `eventID`s of those inserted. Their resources
+/// and the cuts of their slots are written by triggers.
+async fn insert<'c>(
+    events: &[&NewEvent],
+    to: impl SqliteExecutor<'c>,
+) -> Result<Vec<String>, Error> {
+    let mut query = QueryBuilder::new(
+        "insert into event (event_id, account, region, time_ms, slot_start_ms, slot_end_ms, source, name, read_only,
+                            category, user_name, access_key_id, resources, record, takers) ",
+    );
+    query.push_values(events, |mut row, event| {
+        row.push_bind(&event.event_id)
+            .push_bind(&event.account)
+            .push_bind(&event.region)
+            .push_bind(event.time_ms)
+            .push_bind(event.slot.start_ms)
+            .push_bind(event.slot.end_ms)
+            .push_bind(&event.source)
+            .push_bind(&event.name)
+            .push_bind(event.read_only)
+            .push_bind(&event.category)
+            .push_bind(&event.user_name)
+            .push_bind(&event.access_key_id)
+            .push_bind(json_list(&event.resources))
+            .push_bind(&event.record)
+            .push_bind((!event.takers.is_empty()).then(|| json_list(&event.takers)));
+    });
+    query.push(" on conflict (event_id) do nothing returning event_id");
+    query.build_query_scalar().fetch_all(to).await
+}
+
+/// A list that cannot fail to be JSON: of numbers, or of structures of strings.
+fn json_list<T: serde::Serialize>(list: &[T]) -> String {
+    serde_json::to_string(list).unwrap_or_else(|_| "[]".to_owned())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn slots_begin_at_multiples_of_their_length() {
+        for (time, start) in [
+            (0, 0),
+            (1, 0),
+            (299_999, 0),
+            (300_000, 300_000),
+            (-1, -300_000),
+        ] {
+            assert_eq!(Slot::of(time, 300_000).start_ms, start, "{time}");
+        }
+    }
+}

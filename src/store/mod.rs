@@ -1,0 +1,154 @@
+//! SQLite: the only place with SQL.
+//!
+//! Many readers, one writer: reads go to read-only connections, writes to one connection, each in a transaction of its
+//! own. Methods are named noun first (`trail_insert`, `event_page`) and take times as arguments (milliseconds
+//! since the epoch, UTC): the store reads no clock. It knows what an event is, not why one is kept.
+
+mod connections;
+mod embedded;
+mod events;
+mod identities;
+mod outbox;
+mod trails;
+
+use std::borrow::Cow;
+use std::path::Path;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::time::Duration;
+
+use connections::Connections;
+use events::EventWriter;
+use sqlx::migrate::{Migration, MigrationType, Migrator};
+use sqlx::sqlite::{SqliteConnectOptions, SqliteJournalMode, SqliteSynchronous};
+use sqlx::{AssertSqlSafe, ConnectOptions, SqlStr};
+
+pub use sqlx::Error;
+
+pub use embedded::*;
+pub use events::{
+    AppendError, Appended, EventAttribute, EventFilter, EventRow, ExportFilter, NewEvent, Slot,
+};
+pub use identities::IamUser;
+pub use outbox::{Backlog, Candidate, Item, LogFile, Step};
+pub use trails::*;
+
+pub(crate) use connections::Tx;
+
+/// The database. Clones share its connections.
+#[derive(Clone, Debug)]
+pub struct Store {
+    connections: Connections,
+    events: EventWriter,
+    /// Counts changes of trails.
+    trails_version: Arc<AtomicU64>,
+}
+
+/// How long a database is to last.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Lifetime {
+    /// What is committed survives the death of the process; a power cut may cost the last commits.
+    Kept,
+    /// It goes with the process, so nothing waits for the disk.
+    Temporary,
+}
+
+/// Every migration, in order; a test compares the list with the folder.
+const MIGRATIONS: &[(i64, &str, &str)] = &[(
+    1,
+    "initial",
+    include_str!("../../migrations/0001_initial.sql"),
+)];
+
+/// Version and name of every migration, in order.
+pub fn migrations() -> impl Iterator<Item = (i64, &'static str)> {
+    MIGRATIONS.iter().map(|&(version, name, _)| (version, name))
+}
+
+impl Store {
+    /// Opens the database file at `path`, makes it if it is not there, and brings its tables up to date.
+    pub async fn open(path: &Path, lifetime: Lifetime) -> sqlx::Result<Self> {
+        let synchronous = match lifetime {
+            Lifetime::Kept => SqliteSynchronous::Normal,
+            Lifetime::Temporary => SqliteSynchronous::Off,
+        };
+        let options = SqliteConnectOptions::new()
+            .filename(path)
+            .create_if_missing(true)
+            .journal_mode(SqliteJournalMode::Wal)
+            .synchronous(synchronous)
+            .foreign_keys(true)
+            .busy_timeout(Duration::from_secs(5));
+        let mut writer = options.connect().await?;
+        migrator().run(&mut writer).await?;
+        let connections = Connections::new(writer, options.read_only(true));
+        // The first caller need not wait for a connection to open.
+        tokio::spawn({
+            let connections = connections.clone();
+            async move { drop(connections.read().await) }
+        });
+        Ok(Self {
+            events: EventWriter::new(connections.clone()),
+            connections,
+            trails_version: Arc::default(),
+        })
+    }
+
+    /// Forgets everything: every row of every table.
+    pub async fn reset(&self) -> sqlx::Result<()> {
+        let mut tx = self.begin().await?;
+        sqlx::query("pragma defer_foreign_keys = on")
+            .execute(&mut *tx)
+            .await?;
+        let tables: Vec<String> = sqlx::query_scalar(
+            "select name from sqlite_master
+             where type = 'table' and name not like 'sqlite%' and name not like '%sqlx%'",
+        )
+        .fetch_all(&mut *tx)
+        .await?;
+        for table in tables {
+            // The names are our own migrations'.
+            sqlx::query(AssertSqlSafe(format!("delete from {table}")))
+                .execute(&mut *tx)
+                .await?;
+        }
+        tx.commit().await?;
+        self.trails_version.fetch_add(1, Ordering::Release);
+        Ok(())
+    }
+
+    /// Moves with every change of a trail that may log: who keeps logging trails in memory reads them again then.
+    pub fn trails_version(&self) -> u64 {
+        self.trails_version.load(Ordering::Acquire)
+    }
+
+    pub(crate) async fn begin(&self) -> sqlx::Result<Tx> {
+        self.connections.begin().await
+    }
+}
+
+fn migrator() -> Migrator {
+    let migrations = MIGRATIONS
+        .iter()
+        .map(|&(version, name, sql)| {
+            Migration::new(
+                version,
+                Cow::Borrowed(name),
+                MigrationType::Simple,
+                SqlStr::from_static(sql),
+                false,
+            )
+        })
+        .collect();
+    Migrator {
+        migrations: Cow::Owned(migrations),
+        ..Migrator::DEFAULT
+    }
+}
+
+/// Whether `error` is a violation of a unique constraint.
+pub fn is_unique_violation(error: &sqlx::Error) -> bool {
+    error
+        .as_database_error()
+        .is_some_and(sqlx::error::DatabaseError::is_unique_violation)
+}

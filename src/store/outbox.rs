@@ -1,0 +1,318 @@
+//! Work that is due, and the log files it makes.
+//!
+//! A row of the outbox is one step; the step that is done deletes its row in the transaction that writes its outcome
+//! and its follow-ups, so that a crash between any two steps costs a repeated step and nothing else. One process owns
+//! a database and its worker runs a step only once at a time, so rows are not leased.
+
+use serde::{Deserialize, Serialize};
+use sqlx::sqlite::SqliteRow;
+use sqlx::{FromRow, Row};
+
+use super::{Error, Store, Tx};
+
+/// Something to be done. Cuts are enqueued by a trigger, with the first event that a trail takes of a slot.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(tag = "kind", rename_all = "snake_case")]
+pub enum Step {
+    /// Cut the events that a trail takes of one slot, from `first_event` on, into log files.
+    Cut {
+        trail_id: i64,
+        first_event: i64,
+        slot_start_ms: i64,
+        slot_end_ms: i64,
+    },
+    /// Write a log file to its bucket.
+    Upload { log_file_id: i64 },
+    /// Tell a topic of a log file.
+    Notify { log_file_id: i64, topic_arn: String },
+}
+
+/// A row of the outbox.
+#[derive(Clone, Debug)]
+pub struct Item {
+    pub id: i64,
+    pub step: Step,
+    pub created_ms: i64,
+    /// Tries that failed.
+    pub attempts: u32,
+}
+
+impl FromRow<'_, SqliteRow> for Item {
+    fn from_row(row: &SqliteRow) -> Result<Self, Error> {
+        let step: String = row.try_get("step")?;
+        Ok(Self {
+            id: row.try_get("id")?,
+            step: serde_json::from_str(&step).map_err(|error| Error::Decode(Box::new(error)))?,
+            created_ms: row.try_get("created_ms")?,
+            attempts: row.try_get("attempts")?,
+        })
+    }
+}
+
+/// An event that a cut may take, in order of recording.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Candidate {
+    pub id: i64,
+    pub account: String,
+    pub region: String,
+    /// Length of its record.
+    pub bytes: usize,
+}
+
+impl FromRow<'_, SqliteRow> for Candidate {
+    fn from_row(row: &SqliteRow) -> Result<Self, Error> {
+        let bytes: i64 = row.try_get("bytes")?;
+        Ok(Self {
+            id: row.try_get("id")?,
+            account: row.try_get("account")?,
+            region: row.try_get("region")?,
+            bytes: usize::try_from(bytes).unwrap_or(usize::MAX),
+        })
+    }
+}
+
+/// A log file that has been cut: its name and the events that it holds.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct LogFile {
+    /// 0 until it is stored.
+    pub id: i64,
+    pub trail_id: i64,
+    pub account: String,
+    pub region: String,
+    pub bucket: String,
+    pub key: String,
+    pub first_event: i64,
+    pub last_event: i64,
+    pub slot_start_ms: i64,
+    pub slot_end_ms: i64,
+    pub events: i64,
+}
+
+impl FromRow<'_, SqliteRow> for LogFile {
+    fn from_row(row: &SqliteRow) -> Result<Self, Error> {
+        Ok(Self {
+            id: row.try_get("id")?,
+            trail_id: row.try_get("trail_id")?,
+            account: row.try_get("account")?,
+            region: row.try_get("region")?,
+            bucket: row.try_get("bucket")?,
+            key: row.try_get("key")?,
+            first_event: row.try_get("first_event")?,
+            last_event: row.try_get("last_event")?,
+            slot_start_ms: row.try_get("slot_start_ms")?,
+            slot_end_ms: row.try_get("slot_end_ms")?,
+            events: row.try_get("events")?,
+        })
+    }
+}
+
+/// What waits for delivery, of one trail.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Backlog {
+    pub trail_id: i64,
+    /// Log files cut but not yet written.
+    pub log_files: i64,
+    pub events: i64,
+}
+
+async fn enqueue(tx: &mut Tx, step: &Step, due_ms: i64, now_ms: i64) -> Result<(), Error> {
+    let text = serde_json::to_string(step).map_err(|error| Error::Encode(Box::new(error)))?;
+    sqlx::query("insert into outbox (step, due_ms, created_ms) values ($1, $2, $3)")
+        .bind(text)
+        .bind(due_ms)
+        .bind(now_ms)
+        .execute(&mut **tx)
+        .await?;
+    Ok(())
+}
+
+async fn done(tx: &mut Tx, item: &Item) -> Result<(), Error> {
+    sqlx::query("delete from outbox where id = $1")
+        .bind(item.id)
+        .execute(&mut **tx)
+        .await?;
+    Ok(())
+}
+
+impl Store {
+    /// Up to `limit` steps that are due, the earliest first.
+    pub async fn outbox_due(&self, now_ms: i64, limit: u32) -> Result<Vec<Item>, Error> {
+        sqlx::query_as("select id, step, created_ms, attempts from outbox where due_ms <= $1 order by due_ms, id limit $2")
+            .bind(now_ms)
+            .bind(limit)
+            .fetch_all(&mut *self.connections.read().await?)
+            .await
+    }
+
+    /// When the next step is due.
+    pub async fn outbox_next_due(&self) -> Result<Option<i64>, Error> {
+        sqlx::query_scalar("select min(due_ms) from outbox")
+            .fetch_one(&mut *self.connections.read().await?)
+            .await
+    }
+
+    /// Makes every waiting step due now: cuts before their slot has ended, and what waits for its next try.
+    pub async fn outbox_hurry(&self, now_ms: i64) -> Result<(), Error> {
+        sqlx::query("update outbox set due_ms = $1 where due_ms > $1")
+            .bind(now_ms)
+            .execute(&mut *self.connections.write().await?)
+            .await?;
+        Ok(())
+    }
+
+    /// A step that failed: when it is tried again, and why.
+    pub async fn outbox_failed(&self, item: &Item, due_ms: i64, why: &str) -> Result<(), Error> {
+        sqlx::query(
+            "update outbox set due_ms = $2, attempts = attempts + 1, last_error = $3 where id = $1",
+        )
+        .bind(item.id)
+        .bind(due_ms)
+        .bind(why)
+        .execute(&mut *self.connections.write().await?)
+        .await?;
+        Ok(())
+    }
+
+    /// A step that is done and has no outcome to keep, or is given up.
+    pub async fn outbox_done(&self, item: &Item) -> Result<(), Error> {
+        let mut tx = self.begin().await?;
+        done(&mut tx, item).await?;
+        tx.commit().await
+    }
+
+    /// Ends a cut: `partition` makes log files of the events that it takes, and each gets its upload.
+    pub async fn log_file_cut(
+        &self,
+        item: &Item,
+        now_ms: i64,
+        partition: impl FnOnce(&[Candidate]) -> Vec<LogFile> + Send,
+    ) -> Result<(), Error> {
+        let Step::Cut {
+            trail_id,
+            first_event,
+            slot_start_ms,
+            slot_end_ms,
+        } = &item.step
+        else {
+            return Err(Error::Protocol("not a cut".to_owned()));
+        };
+        // Read inside the transaction: an event of this slot that commits meanwhile would find this cut still waiting
+        // and ask for none of its own.
+        let mut tx = self.begin().await?;
+        let candidates: Vec<Candidate> = sqlx::query_as(
+            "select id, account, region, length(record) as bytes from event
+             where id >= $1 and slot_start_ms = $2 and slot_end_ms = $3
+               and exists (select 1 from json_each(takers) where value = $4)
+             order by id",
+        )
+        .bind(first_event)
+        .bind(slot_start_ms)
+        .bind(slot_end_ms)
+        .bind(trail_id)
+        .fetch_all(&mut *tx)
+        .await?;
+        for file in partition(&candidates) {
+            let log_file_id: i64 = sqlx::query_scalar(
+                "insert into log_file (trail_id, account, region, bucket, key, first_event, last_event,
+                                       slot_start_ms, slot_end_ms, events)
+                 values ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10) returning id",
+            )
+            .bind(file.trail_id)
+            .bind(file.account)
+            .bind(file.region)
+            .bind(file.bucket)
+            .bind(file.key)
+            .bind(file.first_event)
+            .bind(file.last_event)
+            .bind(file.slot_start_ms)
+            .bind(file.slot_end_ms)
+            .bind(file.events)
+            .fetch_one(&mut *tx)
+            .await?;
+            enqueue(&mut tx, &Step::Upload { log_file_id }, now_ms, now_ms).await?;
+        }
+        done(&mut tx, item).await?;
+        tx.commit().await
+    }
+
+    pub async fn log_file_get(&self, id: i64) -> Result<Option<LogFile>, Error> {
+        sqlx::query_as("select * from log_file where id = $1")
+            .bind(id)
+            .fetch_optional(&mut *self.connections.read().await?)
+            .await
+    }
+
+    /// The next up to `limit` records of a log file, from after event `after`; each with its id.
+    pub async fn log_file_records(
+        &self,
+        file: &LogFile,
+        after: i64,
+        limit: u32,
+    ) -> Result<Vec<(i64, String)>, Error> {
+        sqlx::query_as(
+            "select id, record from event
+             where id between max($1, $2 + 1) and $3 and account = $4 and region = $5
+               and slot_start_ms = $6 and slot_end_ms = $7
+               and exists (select 1 from json_each(takers) where value = $8)
+             order by id limit $9",
+        )
+        .bind(file.first_event)
+        .bind(after)
+        .bind(file.last_event)
+        .bind(&file.account)
+        .bind(&file.region)
+        .bind(file.slot_start_ms)
+        .bind(file.slot_end_ms)
+        .bind(file.trail_id)
+        .bind(limit)
+        .fetch_all(&mut *self.connections.read().await?)
+        .await
+    }
+
+    /// Ends an upload; the topic, if the trail has one, is told next.
+    pub async fn log_file_delivered(
+        &self,
+        item: &Item,
+        file: &LogFile,
+        topic_arn: Option<String>,
+        now_ms: i64,
+    ) -> Result<(), Error> {
+        let mut tx = self.begin().await?;
+        sqlx::query("update log_file set delivered_ms = $2 where id = $1")
+            .bind(file.id)
+            .bind(now_ms)
+            .execute(&mut *tx)
+            .await?;
+        if let Some(topic_arn) = topic_arn {
+            enqueue(
+                &mut tx,
+                &Step::Notify {
+                    log_file_id: file.id,
+                    topic_arn,
+                },
+                now_ms,
+                now_ms,
+            )
+            .await?;
+        }
+        done(&mut tx, item).await?;
+        tx.commit().await
+    }
+
+    /// What waits to be written, by trail; trails without a backlog are left out.
+    pub async fn backlogs(&self) -> Result<Vec<Backlog>, Error> {
+        let rows: Vec<(i64, i64, i64)> = sqlx::query_as(
+            "select trail_id, count(*), sum(events) from log_file where delivered_ms is null group by trail_id",
+        )
+        .fetch_all(&mut *self.connections.read().await?)
+        .await?;
+        Ok(rows
+            .into_iter()
+            .map(|(trail_id, log_files, events)| Backlog {
+                trail_id,
+                log_files,
+                events,
+            })
+            .collect())
+    }
+}

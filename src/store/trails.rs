@@ -1,0 +1,792 @@
+//! Trails: what they are set to, their selectors and tags, and how their delivery fares.
+//!
+//! Rows in, rows out; the one rule kept here is the one that needs a transaction: how many trails a region may have,
+//! and how many tags a trail. Every change of a trail that may log moves [`Store::trails_version`] once
+//! it is committed.
+
+use std::sync::atomic::Ordering;
+
+use sqlx::sqlite::SqliteRow;
+use sqlx::{FromRow, Row, SqliteExecutor};
+
+use super::{Error, Store, Tx, is_unique_violation};
+use crate::aws::arn::{Arn, partition};
+use crate::event::select::Selectors;
+
+/// A trail, as it stands in its home region.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Trail {
+    /// Given by the store: 0 before the trail is inserted.
+    pub id: i64,
+    /// 12 digits.
+    pub account: String,
+    pub home_region: String,
+    pub name: String,
+    pub s3_bucket_name: String,
+    pub s3_key_prefix: Option<String>,
+    /// As the caller gave it: a name or an ARN.
+    pub sns_topic_name: Option<String>,
+    pub sns_topic_arn: Option<String>,
+    pub include_global_service_events: bool,
+    pub is_multi_region: bool,
+    pub log_file_validation: bool,
+    pub cloud_watch_logs_log_group_arn: Option<String>,
+    pub cloud_watch_logs_role_arn: Option<String>,
+    /// The key's ARN, or an alias's.
+    pub kms_key_id: Option<String>,
+    pub is_logging: bool,
+    /// The last start and the last stop, in milliseconds since the epoch; both stay when the other comes.
+    pub start_logging_ms: Option<i64>,
+    pub stop_logging_ms: Option<i64>,
+    /// The default ones where none were put.
+    pub selectors: Selectors,
+    pub has_custom_selectors: bool,
+}
+
+/// A tag: its key, and its value if it has one.
+pub type Tag = (String, Option<String>);
+
+/// Why a trail was not written.
+#[derive(Debug, thiserror::Error)]
+pub enum TrailError {
+    #[error("the account has a trail of this name in this region")]
+    NameTaken,
+    /// `region` has as many trails as it may, those of other regions that cover it counted.
+    #[error("{region} has as many trails as it may")]
+    RegionFull { region: String },
+    #[error(transparent)]
+    Store(#[from] Error),
+}
+
+/// How delivery to one region's part of the bucket fares. Times are milliseconds since the epoch.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct DeliveryStatus {
+    pub log_files: Outcome,
+    pub notifications: Outcome,
+    pub digests: Outcome,
+    pub logs: Outcome,
+}
+
+/// The last outcomes of one kind of delivery.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Outcome {
+    pub succeeded_ms: Option<i64>,
+    pub attempted_ms: Option<i64>,
+    /// Code of the failure that no success has followed.
+    pub error: Option<String>,
+}
+
+impl Trail {
+    pub fn arn(&self) -> String {
+        Self::arn_of(&self.account, &self.home_region, &self.name)
+    }
+
+    /// The ARN that such a trail has, or would have.
+    pub fn arn_of(account: &str, home_region: &str, name: &str) -> String {
+        let resource = format!("trail/{name}");
+        Arn {
+            partition: partition(home_region),
+            service: "cloudtrail",
+            region: home_region,
+            account,
+            resource: &resource,
+        }
+        .to_string()
+    }
+
+    /// Whether the trail is seen in `region`: at home, or as a shadow.
+    pub fn covers(&self, region: &str) -> bool {
+        self.is_multi_region || self.home_region == region
+    }
+}
+
+impl Store {
+    /// Inserts the trail with its tags, unless one of its regions has `limit` trails already, and gives its id.
+    pub async fn trail_insert(
+        &self,
+        trail: &Trail,
+        tags: &[Tag],
+        limit: u32,
+    ) -> Result<i64, TrailError> {
+        // A trail without tags is one statement, and that is a transaction of its own.
+        let id = if tags.is_empty() {
+            insert(&mut *self.connections.write().await?, trail, limit).await?
+        } else {
+            let mut tx = self.begin().await?;
+            let id = insert(&mut *tx, trail, limit).await?;
+            if let Some(id) = id {
+                tags_write(&mut tx, id, tags).await?;
+            }
+            tx.commit().await?;
+            id
+        };
+        // `trails_version` stays: a new trail does not log yet.
+        if let Some(id) = id {
+            return Ok(id);
+        }
+        let mut tx = self.begin().await?;
+        let full = full_region(&mut tx, trail, limit).await?;
+        let region = full.unwrap_or_else(|| trail.home_region.clone());
+        Err(TrailError::RegionFull { region })
+    }
+
+    /// The trail of this name whose home is `home_region`.
+    pub async fn trail_get(
+        &self,
+        account: &str,
+        home_region: &str,
+        name: &str,
+    ) -> Result<Option<Trail>, Error> {
+        sqlx::query_as("select * from trail where account = $1 and home_region = $2 and name = $3")
+            .bind(account)
+            .bind(home_region)
+            .bind(name)
+            .fetch_optional(&mut *self.connections.read().await?)
+            .await
+    }
+
+    /// The trail with this id.
+    pub async fn trail_by_id(&self, id: i64) -> Result<Option<Trail>, Error> {
+        sqlx::query_as("select * from trail where trail_id = $1")
+            .bind(id)
+            .fetch_optional(&mut *self.connections.read().await?)
+            .await
+    }
+
+    /// Every trail of every account, the oldest first.
+    pub async fn trails_all(&self) -> Result<Vec<Trail>, Error> {
+        sqlx::query_as("select * from trail order by trail_id")
+            .fetch_all(&mut *self.connections.read().await?)
+            .await
+    }
+
+    /// The account's trails in all regions, the oldest first.
+    pub async fn trail_list(&self, account: &str) -> Result<Vec<Trail>, Error> {
+        sqlx::query_as("select * from trail where account = $1 order by trail_id")
+            .bind(account)
+            .fetch_all(&mut *self.connections.read().await?)
+            .await
+    }
+
+    /// Every trail of every account that is logging, the oldest first.
+    pub async fn trails_logging(&self) -> Result<Vec<Trail>, Error> {
+        sqlx::query_as("select * from trail where is_logging order by trail_id")
+            .fetch_all(&mut *self.connections.read().await?)
+            .await
+    }
+
+    /// Applies `change` to what the trail is set to, in one transaction, and gives the result; `None` if it is gone.
+    ///
+    /// Name, logging and selectors are not written: they have their own methods.
+    pub async fn trail_update(
+        &self,
+        id: i64,
+        limit: u32,
+        change: impl FnOnce(&mut Trail),
+    ) -> Result<Option<Trail>, TrailError> {
+        let mut tx = self.begin().await?;
+        let before: Option<Trail> = sqlx::query_as("select * from trail where trail_id = $1")
+            .bind(id)
+            .fetch_optional(&mut *tx)
+            .await?;
+        let Some(mut trail) = before else {
+            return Ok(None);
+        };
+        let was_multi_region = trail.is_multi_region;
+        change(&mut trail);
+        if trail.is_multi_region
+            && !was_multi_region
+            && let Some(region) = full_region(&mut tx, &trail, limit).await?
+        {
+            return Err(TrailError::RegionFull { region });
+        }
+        sqlx::query(
+            "
+            update trail set
+                s3_bucket_name = $2, s3_key_prefix = $3, sns_topic_name = $4, sns_topic_arn = $5,
+                include_global_service_events = $6, is_multi_region = $7, log_file_validation = $8,
+                cloud_watch_logs_log_group_arn = $9, cloud_watch_logs_role_arn = $10, kms_key_id = $11
+            where trail_id = $1",
+        )
+        .bind(id)
+        .bind(&trail.s3_bucket_name)
+        .bind(&trail.s3_key_prefix)
+        .bind(&trail.sns_topic_name)
+        .bind(&trail.sns_topic_arn)
+        .bind(trail.include_global_service_events)
+        .bind(trail.is_multi_region)
+        .bind(trail.log_file_validation)
+        .bind(&trail.cloud_watch_logs_log_group_arn)
+        .bind(&trail.cloud_watch_logs_role_arn)
+        .bind(&trail.kms_key_id)
+        .execute(&mut *tx)
+        .await?;
+        self.trails_commit(tx).await?;
+        Ok(Some(trail))
+    }
+
+    /// Deletes the trail with its tags and status; `false` if it was gone.
+    pub async fn trail_delete(&self, id: i64) -> Result<bool, Error> {
+        let mut tx = self.begin().await?;
+        let done = sqlx::query("delete from trail where trail_id = $1")
+            .bind(id)
+            .execute(&mut *tx)
+            .await?;
+        self.trails_commit(tx).await?;
+        Ok(done.rows_affected() > 0)
+    }
+
+    /// Starts logging, or marks a new start of it; `false` if the trail is gone.
+    pub async fn trail_logging_start(&self, id: i64, now_ms: i64) -> Result<bool, Error> {
+        let mut tx = self.begin().await?;
+        let done = sqlx::query(
+            "update trail set is_logging = 1, start_logging_ms = $2 where trail_id = $1",
+        )
+        .bind(id)
+        .bind(now_ms)
+        .execute(&mut *tx)
+        .await?;
+        self.trails_commit(tx).await?;
+        Ok(done.rows_affected() > 0)
+    }
+
+    /// Stops logging, or marks a new stop of it; `false` if the trail is gone.
+    pub async fn trail_logging_stop(&self, id: i64, now_ms: i64) -> Result<bool, Error> {
+        let mut tx = self.begin().await?;
+        let done = sqlx::query(
+            "update trail set is_logging = 0, stop_logging_ms = $2 where trail_id = $1",
+        )
+        .bind(id)
+        .bind(now_ms)
+        .execute(&mut *tx)
+        .await?;
+        self.trails_commit(tx).await?;
+        Ok(done.rows_affected() > 0)
+    }
+
+    /// Puts the trail's selectors in the place of those it has; `false` if the trail is gone.
+    pub async fn trail_selectors_put(&self, id: i64, selectors: &Selectors) -> Result<bool, Error> {
+        let json = serde_json::to_string(selectors).map_err(|error| Error::Encode(error.into()))?;
+        let mut tx = self.begin().await?;
+        let done = sqlx::query("update trail set selectors = $2 where trail_id = $1")
+            .bind(id)
+            .bind(json)
+            .execute(&mut *tx)
+            .await?;
+        self.trails_commit(tx).await?;
+        Ok(done.rows_affected() > 0)
+    }
+
+    /// Adds tags, a known key getting the new value, unless the trail would have more than `limit`: then `false`.
+    pub async fn trail_tags_add(&self, id: i64, tags: &[Tag], limit: u32) -> Result<bool, Error> {
+        let mut tx = self.begin().await?;
+        tags_write(&mut tx, id, tags).await?;
+        let count: u32 = sqlx::query_scalar("select count(*) from trail_tag where trail_id = $1")
+            .bind(id)
+            .fetch_one(&mut *tx)
+            .await?;
+        if count > limit {
+            return Ok(false);
+        }
+        tx.commit().await?;
+        Ok(true)
+    }
+
+    /// Removes the tags with these keys, as far as there are any.
+    pub async fn trail_tags_remove(&self, id: i64, keys: &[String]) -> Result<(), Error> {
+        let mut tx = self.begin().await?;
+        for key in keys {
+            sqlx::query("delete from trail_tag where trail_id = $1 and key = $2")
+                .bind(id)
+                .bind(key)
+                .execute(&mut *tx)
+                .await?;
+        }
+        tx.commit().await
+    }
+
+    /// The trail's tags in the order they were added.
+    pub async fn trail_tags_list(&self, id: i64) -> Result<Vec<Tag>, Error> {
+        sqlx::query_as("select key, value from trail_tag where trail_id = $1 order by trail_tag_id")
+            .bind(id)
+            .fetch_all(&mut *self.connections.read().await?)
+            .await
+    }
+
+    /// How delivery from `region` fares; all empty where nothing was tried yet.
+    pub async fn delivery_status_get(
+        &self,
+        trail_id: i64,
+        region: &str,
+    ) -> Result<DeliveryStatus, Error> {
+        let status =
+            sqlx::query_as("select * from delivery_status where trail_id = $1 and region = $2")
+                .bind(trail_id)
+                .bind(region)
+                .fetch_optional(&mut *self.connections.read().await?)
+                .await?;
+        Ok(status.unwrap_or_default())
+    }
+
+    /// Commits a change of trails and tells those who keep them in memory.
+    async fn trails_commit(&self, tx: Tx) -> Result<(), Error> {
+        tx.commit().await?;
+        self.trails_version.fetch_add(1, Ordering::Release);
+        Ok(())
+    }
+}
+
+/// Two methods for each kind of delivery. A trail that was deleted meanwhile gets no status.
+macro_rules! outcomes {
+    ($($what:literal $column:literal $succeeded:ident $failed:ident;)*) => {
+        impl Store {
+            $(
+                #[doc = concat!("Notes that ", $what, " of `region` succeeded.")]
+                pub async fn $succeeded(
+                    &self,
+                    trail_id: i64,
+                    region: &str,
+                    now_ms: i64,
+                ) -> Result<(), Error> {
+                    sqlx::query(concat!(
+                        "insert into delivery_status (trail_id, region, ", $column, "_ms, ", $column, "_attempt_ms) ",
+                        "select trail_id, $2, $3, $3 from trail where trail_id = $1 ",
+                        "on conflict (trail_id, region) do update set ",
+                        $column, "_ms = $3, ", $column, "_attempt_ms = $3, ", $column, "_error = null",
+                    ))
+                    .bind(trail_id)
+                    .bind(region)
+                    .bind(now_ms)
+                    .execute(&mut *self.connections.write().await?)
+                    .await?;
+                    Ok(())
+                }
+
+                #[doc = concat!("Notes that ", $what, " of `region` failed with the service's error `code`.")]
+                pub async fn $failed(
+                    &self,
+                    trail_id: i64,
+                    region: &str,
+                    now_ms: i64,
+                    code: &str,
+                ) -> Result<(), Error> {
+                    sqlx::query(concat!(
+                        "insert into delivery_status (trail_id, region, ", $column, "_attempt_ms, ", $column, "_error) ",
+                        "select trail_id, $2, $3, $4 from trail where trail_id = $1 ",
+                        "on conflict (trail_id, region) do update set ",
+                        $column, "_attempt_ms = $3, ", $column, "_error = $4",
+                    ))
+                    .bind(trail_id)
+                    .bind(region)
+                    .bind(now_ms)
+                    .bind(code)
+                    .execute(&mut *self.connections.write().await?)
+                    .await?;
+                    Ok(())
+                }
+            )*
+        }
+    };
+}
+
+outcomes! {
+    "the delivery of a log file"     "delivery"     delivery_succeeded     delivery_failed;
+    "a notification"                 "notification" notification_succeeded notification_failed;
+    "the delivery of a digest"       "digest"       digest_succeeded       digest_failed;
+    "the delivery to a log group"    "logs"         logs_succeeded         logs_failed;
+}
+
+/// How many trails the regions have that trail $4 of account $1 with home $2 covers, if it is multi-region as $3 says.
+/// A trail counts in every region it covers, a new multi-region trail therefore in the fullest.
+macro_rules! region_counts {
+    () => {
+        "
+        with multi as (
+            select count(*) as count from trail where account = $1 and is_multi_region and trail_id <> $4
+        ), region as (
+            select $2 as home_region, 0 as count
+            union all
+            select home_region, count(*) from trail
+            where account = $1 and not is_multi_region and trail_id <> $4 and (home_region = $2 or $3)
+            group by home_region
+        ), full as (
+            select region.home_region from region, multi where region.count + multi.count >= $5
+            order by region.count desc, region.home_region <> $2
+        )"
+    };
+}
+
+/// Inserts a trail; `None` where one of its regions is full.
+async fn insert(
+    to: impl SqliteExecutor<'_>,
+    trail: &Trail,
+    limit: u32,
+) -> Result<Option<i64>, TrailError> {
+    sqlx::query_scalar(concat!(
+        region_counts!(),
+        "
+        insert into trail (
+            account, home_region, is_multi_region, name, s3_bucket_name, s3_key_prefix, sns_topic_name, sns_topic_arn,
+            include_global_service_events, log_file_validation,
+            cloud_watch_logs_log_group_arn, cloud_watch_logs_role_arn, kms_key_id, is_logging)
+        select $1, $2, $3, $6, $7, $8, $9, $10, $11, $12, $13, $14, $15, 0
+        where not exists (select 1 from full)
+        returning trail_id"
+    ))
+    .bind(&trail.account)
+    .bind(&trail.home_region)
+    .bind(trail.is_multi_region)
+    .bind(0)
+    .bind(limit)
+    .bind(&trail.name)
+    .bind(&trail.s3_bucket_name)
+    .bind(&trail.s3_key_prefix)
+    .bind(&trail.sns_topic_name)
+    .bind(&trail.sns_topic_arn)
+    .bind(trail.include_global_service_events)
+    .bind(trail.log_file_validation)
+    .bind(&trail.cloud_watch_logs_log_group_arn)
+    .bind(&trail.cloud_watch_logs_role_arn)
+    .bind(&trail.kms_key_id)
+    .fetch_optional(to)
+    .await
+    .map_err(|error| match is_unique_violation(&error) {
+        true => TrailError::NameTaken,
+        false => TrailError::Store(error),
+    })
+}
+
+/// The region of a trail that has `limit` others, if one has.
+async fn full_region(tx: &mut Tx, trail: &Trail, limit: u32) -> Result<Option<String>, Error> {
+    sqlx::query_scalar(concat!(
+        region_counts!(),
+        " select home_region from full limit 1"
+    ))
+    .bind(&trail.account)
+    .bind(&trail.home_region)
+    .bind(trail.is_multi_region)
+    .bind(trail.id)
+    .bind(limit)
+    .fetch_optional(&mut **tx)
+    .await
+}
+
+/// A trail that was deleted meanwhile gets no tags.
+async fn tags_write(tx: &mut Tx, trail_id: i64, tags: &[Tag]) -> Result<(), Error> {
+    for (key, value) in tags {
+        sqlx::query(
+            "
+            insert into trail_tag (trail_id, key, value) select trail_id, $2, $3 from trail where trail_id = $1
+            on conflict (trail_id, key) do update set value = excluded.value",
+        )
+        .bind(trail_id)
+        .bind(key)
+        .bind(value)
+        .execute(&mut **tx)
+        .await?;
+    }
+    Ok(())
+}
+
+impl FromRow<'_, SqliteRow> for Trail {
+    fn from_row(row: &SqliteRow) -> Result<Self, Error> {
+        let selectors: Option<&str> = row.try_get("selectors")?;
+        Ok(Self {
+            id: row.try_get("trail_id")?,
+            account: row.try_get("account")?,
+            home_region: row.try_get("home_region")?,
+            name: row.try_get("name")?,
+            s3_bucket_name: row.try_get("s3_bucket_name")?,
+            s3_key_prefix: row.try_get("s3_key_prefix")?,
+            sns_topic_name: row.try_get("sns_topic_name")?,
+            sns_topic_arn: row.try_get("sns_topic_arn")?,
+            include_global_service_events: row.try_get("include_global_service_events")?,
+            is_multi_region: row.try_get("is_multi_region")?,
+            log_file_validation: row.try_get("log_file_validation")?,
+            cloud_watch_logs_log_group_arn: row.try_get("cloud_watch_logs_log_group_arn")?,
+            cloud_watch_logs_role_arn: row.try_get("cloud_watch_logs_role_arn")?,
+            kms_key_id: row.try_get("kms_key_id")?,
+            is_logging: row.try_get("is_logging")?,
+            start_logging_ms: row.try_get("start_logging_ms")?,
+            stop_logging_ms: row.try_get("stop_logging_ms")?,
+            has_custom_selectors: selectors.is_some(),
+            selectors: match selectors {
+                Some(json) => {
+                    serde_json::from_str(json).map_err(|error| Error::Decode(error.into()))?
+                }
+                None => Selectors::default(),
+            },
+        })
+    }
+}
+
+impl FromRow<'_, SqliteRow> for DeliveryStatus {
+    fn from_row(row: &SqliteRow) -> Result<Self, Error> {
+        let outcome = |succeeded, attempted, error| {
+            Ok::<_, Error>(Outcome {
+                succeeded_ms: row.try_get(succeeded)?,
+                attempted_ms: row.try_get(attempted)?,
+                error: row.try_get(error)?,
+            })
+        };
+        Ok(Self {
+            log_files: outcome("delivery_ms", "delivery_attempt_ms", "delivery_error")?,
+            notifications: outcome(
+                "notification_ms",
+                "notification_attempt_ms",
+                "notification_error",
+            )?,
+            digests: outcome("digest_ms", "digest_attempt_ms", "digest_error")?,
+            logs: outcome("logs_ms", "logs_attempt_ms", "logs_error")?,
+        })
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use tempfile::TempDir;
+
+    use super::*;
+
+    async fn store() -> (Store, TempDir) {
+        let folder = tempfile::tempdir().unwrap();
+        let store = Store::open(
+            &folder.path().join("test.db"),
+            crate::store::Lifetime::Temporary,
+        )
+        .await
+        .unwrap();
+        (store, folder)
+    }
+
+    fn trail(home_region: &str, name: &str, is_multi_region: bool) -> Trail {
+        Trail {
+            id: 0,
+            account: "111122223333".to_owned(),
+            home_region: home_region.to_owned(),
+            name: name.to_owned(),
+            s3_bucket_name: "logs".to_owned(),
+            s3_key_prefix: Some("pre".to_owned()),
+            sns_topic_name: None,
+            sns_topic_arn: None,
+            include_global_service_events: true,
+            is_multi_region,
+            log_file_validation: true,
+            cloud_watch_logs_log_group_arn: None,
+            cloud_watch_logs_role_arn: None,
+            kms_key_id: None,
+            is_logging: false,
+            start_logging_ms: None,
+            stop_logging_ms: None,
+            selectors: Selectors::default(),
+            has_custom_selectors: false,
+        }
+    }
+
+    fn tag(key: &str, value: Option<&str>) -> Tag {
+        (key.to_owned(), value.map(str::to_owned))
+    }
+
+    #[tokio::test]
+    async fn a_trail_is_read_as_it_was_written() {
+        let (store, _folder) = store().await;
+        let mut written = trail("us-east-1", "main", false);
+        written.id = store.trail_insert(&written, &[], 5).await.unwrap();
+        let get = || store.trail_get("111122223333", "us-east-1", "main");
+        assert_eq!(get().await.unwrap(), Some(written.clone()));
+        assert_eq!(
+            store
+                .trail_get("111122223333", "us-east-2", "main")
+                .await
+                .unwrap(),
+            None
+        );
+        assert_eq!(
+            store
+                .trail_get("444455556666", "us-east-1", "main")
+                .await
+                .unwrap(),
+            None
+        );
+
+        let advanced = Selectors::Advanced(Vec::new());
+        assert!(
+            store
+                .trail_selectors_put(written.id, &advanced)
+                .await
+                .unwrap()
+        );
+        let read = get().await.unwrap().unwrap();
+        assert_eq!(
+            (read.selectors, read.has_custom_selectors),
+            (advanced, true)
+        );
+    }
+
+    #[tokio::test]
+    async fn names_are_unique_within_account_and_home_region() {
+        let (store, _folder) = store().await;
+        let main = trail("us-east-1", "main", false);
+        store.trail_insert(&main, &[], 5).await.unwrap();
+        let again = store.trail_insert(&main, &[], 5).await;
+        assert!(matches!(again, Err(TrailError::NameTaken)), "{again:?}");
+        store
+            .trail_insert(&trail("eu-west-1", "main", false), &[], 5)
+            .await
+            .unwrap();
+        let account = "444455556666".to_owned();
+        store
+            .trail_insert(&Trail { account, ..main }, &[], 5)
+            .await
+            .unwrap();
+    }
+
+    #[tokio::test]
+    async fn a_region_is_full_when_trails_of_its_own_and_of_all_regions_reach_the_limit() {
+        let (store, _folder) = store().await;
+        let full = |region: &str| format!("Err(RegionFull {{ region: \"{region}\" }})");
+        let insert = async |home_region, name, is_multi_region| {
+            let trail = trail(home_region, name, is_multi_region);
+            store.trail_insert(&trail, &[], 2).await
+        };
+        insert("us-east-1", "a", false).await.unwrap();
+        let id = insert("us-east-1", "b", false).await.unwrap();
+        assert_eq!(
+            format!("{:?}", insert("us-east-1", "c", false).await),
+            full("us-east-1")
+        );
+        // A multi-region trail would be the third in us-east-1, wherever its home is.
+        assert_eq!(
+            format!("{:?}", insert("eu-west-1", "c", true).await),
+            full("us-east-1")
+        );
+        // A trail that is counted already may come to cover all regions.
+        let multi = store
+            .trail_update(id, 2, |trail| trail.is_multi_region = true)
+            .await;
+        assert!(multi.unwrap().unwrap().is_multi_region);
+        insert("eu-west-1", "c", false).await.unwrap();
+        assert_eq!(
+            format!("{:?}", insert("eu-west-1", "d", false).await),
+            full("eu-west-1")
+        );
+        insert("eu-north-1", "c", false).await.unwrap();
+    }
+
+    #[tokio::test]
+    async fn tags_are_kept_in_order_up_to_the_limit_and_go_with_their_trail() {
+        let (store, _folder) = store().await;
+        let tags = [tag("b", Some("1")), tag("a", None)];
+        let id = store
+            .trail_insert(&trail("us-east-1", "main", false), &tags, 5)
+            .await
+            .unwrap();
+        assert_eq!(store.trail_tags_list(id).await.unwrap(), tags);
+
+        let more = [tag("a", Some("")), tag("c", None)];
+        assert!(!store.trail_tags_add(id, &more, 2).await.unwrap());
+        assert_eq!(store.trail_tags_list(id).await.unwrap(), tags);
+        assert!(store.trail_tags_add(id, &more, 3).await.unwrap());
+        store
+            .trail_tags_remove(id, &["b".to_owned(), "none".to_owned()])
+            .await
+            .unwrap();
+        assert_eq!(store.trail_tags_list(id).await.unwrap(), more);
+
+        store.delivery_succeeded(id, "us-east-1", 5).await.unwrap();
+        assert!(store.trail_delete(id).await.unwrap());
+        assert!(!store.trail_delete(id).await.unwrap());
+        assert_eq!(store.trail_tags_list(id).await.unwrap(), []);
+        // What comes late for a deleted trail is dropped.
+        store
+            .delivery_failed(id, "us-east-1", 6, "NoSuchBucket")
+            .await
+            .unwrap();
+        assert_eq!(
+            store.delivery_status_get(id, "us-east-1").await.unwrap(),
+            DeliveryStatus::default()
+        );
+    }
+
+    #[tokio::test]
+    async fn a_success_makes_good_the_failure_before() {
+        let (store, _folder) = store().await;
+        let id = store
+            .trail_insert(&trail("us-east-1", "main", true), &[], 5)
+            .await
+            .unwrap();
+        let status = || store.delivery_status_get(id, "eu-west-1");
+        let outcome = |succeeded_ms, attempted_ms, error: Option<&str>| Outcome {
+            succeeded_ms,
+            attempted_ms,
+            error: error.map(str::to_owned),
+        };
+        store
+            .notification_failed(id, "eu-west-1", 5, "NotFound")
+            .await
+            .unwrap();
+        assert_eq!(
+            status().await.unwrap().notifications,
+            outcome(None, Some(5), Some("NotFound"))
+        );
+        store
+            .notification_succeeded(id, "eu-west-1", 6)
+            .await
+            .unwrap();
+        assert_eq!(
+            status().await.unwrap().notifications,
+            outcome(Some(6), Some(6), None)
+        );
+        store
+            .notification_failed(id, "eu-west-1", 7, "NotFound")
+            .await
+            .unwrap();
+        assert_eq!(
+            status().await.unwrap().notifications,
+            outcome(Some(6), Some(7), Some("NotFound"))
+        );
+        store.logs_failed(id, "eu-west-1", 8, "X").await.unwrap();
+        store.digest_failed(id, "eu-west-1", 9, "Y").await.unwrap();
+        let all = status().await.unwrap();
+        assert_eq!(all.logs, outcome(None, Some(8), Some("X")));
+        assert_eq!(all.digests, outcome(None, Some(9), Some("Y")));
+        assert_eq!(all.log_files, Outcome::default());
+    }
+
+    #[tokio::test]
+    async fn the_version_moves_with_every_change_of_a_trail_that_may_log() {
+        let (store, _folder) = store().await;
+        let id = store
+            .trail_insert(&trail("us-east-1", "main", false), &[], 5)
+            .await
+            .unwrap();
+        let mut last = store.trails_version();
+        assert_eq!(last, 0, "a new trail does not log yet");
+        let mut has_moved = |now: u64| std::mem::replace(&mut last, now) != now;
+
+        store.trail_logging_start(id, 5).await.unwrap();
+        assert!(has_moved(store.trails_version()));
+        assert_eq!(store.trails_logging().await.unwrap().len(), 1);
+        store
+            .trail_update(id, 5, |trail| trail.s3_key_prefix = None)
+            .await
+            .unwrap();
+        assert!(has_moved(store.trails_version()));
+        store
+            .trail_selectors_put(id, &Selectors::default())
+            .await
+            .unwrap();
+        assert!(has_moved(store.trails_version()));
+        store.delivery_succeeded(id, "us-east-1", 5).await.unwrap();
+        store
+            .trail_tags_add(id, &[tag("a", None)], 50)
+            .await
+            .unwrap();
+        assert!(!has_moved(store.trails_version()));
+        store.trail_logging_stop(id, 6).await.unwrap();
+        assert!(has_moved(store.trails_version()));
+        assert_eq!(store.trails_logging().await.unwrap(), []);
+        store.trail_delete(id).await.unwrap();
+        assert!(has_moved(store.trails_version()));
+    }
+}
