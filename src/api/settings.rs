@@ -1,0 +1,370 @@
+//! What a trail is set to: bucket, topic, log group, key, reach. CreateTrail and UpdateTrail set the same things.
+//!
+//! Checked when it is set, never again: what breaks later shows in GetTrailStatus. The bucket and the topic must be
+//! there; of bucket policies, log groups, roles and keys only the form is checked, for nobody is asked about them.
+
+use serde::Deserialize;
+
+use super::Cx;
+use super::error::{Error, Result};
+use super::forms::{self, Home};
+use crate::store::Trail;
+use crate::targets::TargetError;
+
+/// Sent to a topic when a trail begins to use it.
+/// <https://github.com/aws/aws-cloudtrail-processing-library>, `SNSMessageSerializer`'s filter.
+const VALIDATION_MESSAGE: &str = "CloudTrail validation message.";
+
+/// What CreateTrail and UpdateTrail set.
+#[derive(Debug, Deserialize)]
+#[serde(rename_all = "PascalCase")]
+pub(super) struct SettingsInput {
+    pub(super) name: String,
+    s3_bucket_name: Option<String>,
+    s3_key_prefix: Option<String>,
+    sns_topic_name: Option<String>,
+    include_global_service_events: Option<bool>,
+    is_multi_region_trail: Option<bool>,
+    enable_log_file_validation: Option<bool>,
+    cloud_watch_logs_log_group_arn: Option<String>,
+    cloud_watch_logs_role_arn: Option<String>,
+    kms_key_id: Option<String>,
+    is_organization_trail: Option<bool>,
+}
+
+/// What a call sets a trail to, checked. `None` is left as it is; an inner `None` is cleared.
+pub(super) struct Settings {
+    s3_bucket_name: Option<String>,
+    s3_key_prefix: Option<Option<String>>,
+    /// As given, and its ARN.
+    sns_topic: Option<Option<(String, String)>>,
+    include_global_service_events: Option<bool>,
+    is_multi_region: Option<bool>,
+    log_file_validation: Option<bool>,
+    /// Log group and role.
+    logs: Option<Option<(String, String)>>,
+    kms_key_id: Option<Option<String>>,
+}
+
+impl Settings {
+    /// Checks `input` for `trail` as it stands. The known part of AWS's order is that the combination comes before
+    /// the bucket. The topic gets its message last, when nothing else can be refused.
+    pub(super) async fn check(cx: &Cx, input: SettingsInput, trail: &Trail) -> Result<Self> {
+        let home = Home {
+            account: &trail.account,
+            region: &trail.home_region,
+        };
+        let is_multi_region = input.is_multi_region_trail.unwrap_or(trail.is_multi_region);
+        let include_global = input
+            .include_global_service_events
+            .unwrap_or(trail.include_global_service_events);
+        if is_multi_region && !include_global {
+            return Err(Error::multi_region_without_global());
+        }
+        if let Some(prefix) = &input.s3_key_prefix {
+            forms::prefix(prefix)?;
+        }
+        if let Some(bucket) = &input.s3_bucket_name {
+            forms::bucket(bucket)?;
+        }
+        let sns_topic = match input.sns_topic_name {
+            Some(topic) if topic.is_empty() => Some(None),
+            Some(topic) => {
+                let arn = forms::topic_arn(&topic, home)?;
+                Some(Some((topic, arn)))
+            }
+            None => None,
+        };
+        if input.is_organization_trail == Some(true) {
+            return Err(Error::no_organization());
+        }
+        if let Some(bucket) = &input.s3_bucket_name {
+            check_bucket(cx, bucket).await?;
+        }
+        if let Some(Some((_, arn))) = &sns_topic {
+            check_topic(cx, arn).await?;
+        }
+        let logs = logs_pair(
+            input.cloud_watch_logs_log_group_arn,
+            input.cloud_watch_logs_role_arn,
+            home,
+        )?;
+        let kms_key_id = match input.kms_key_id {
+            Some(key) if key.is_empty() => Some(None),
+            Some(key) => Some(Some(forms::kms_key(&key, home)?)),
+            None => None,
+        };
+        if let Some(Some((_, arn))) = &sns_topic {
+            cx.targets
+                .publish(arn, VALIDATION_MESSAGE)
+                .await
+                .map_err(publish_error)?;
+        }
+        Ok(Self {
+            s3_bucket_name: input.s3_bucket_name,
+            s3_key_prefix: input
+                .s3_key_prefix
+                .map(|prefix| Some(prefix).filter(|prefix| !prefix.is_empty())),
+            sns_topic,
+            include_global_service_events: input.include_global_service_events,
+            is_multi_region: input.is_multi_region_trail,
+            log_file_validation: input.enable_log_file_validation,
+            logs,
+            kms_key_id,
+        })
+    }
+
+    pub(super) fn apply(self, trail: &mut Trail) {
+        set(&mut trail.s3_bucket_name, self.s3_bucket_name);
+        set(&mut trail.s3_key_prefix, self.s3_key_prefix);
+        if let Some(topic) = self.sns_topic {
+            (trail.sns_topic_name, trail.sns_topic_arn) = topic.unzip();
+        }
+        set(
+            &mut trail.include_global_service_events,
+            self.include_global_service_events,
+        );
+        set(&mut trail.is_multi_region, self.is_multi_region);
+        set(&mut trail.log_file_validation, self.log_file_validation);
+        if let Some(logs) = self.logs {
+            (
+                trail.cloud_watch_logs_log_group_arn,
+                trail.cloud_watch_logs_role_arn,
+            ) = logs.unzip();
+        }
+        set(&mut trail.kms_key_id, self.kms_key_id);
+    }
+}
+
+fn set<T>(field: &mut T, value: Option<T>) {
+    if let Some(value) = value {
+        *field = value;
+    }
+}
+
+/// Log group and role are given, and cleared, together.
+fn logs_pair(
+    group: Option<String>,
+    role: Option<String>,
+    home: Home<'_>,
+) -> Result<Option<Option<(String, String)>>> {
+    let given = |arn: &Option<String>| arn.as_deref().is_some_and(|arn| !arn.is_empty());
+    match (given(&group), given(&role)) {
+        (true, false) => return Err(Error::logs_role_missing()),
+        (false, true) => return Err(Error::log_group_missing()),
+        _ => {}
+    }
+    match (group, role) {
+        (None, None) => Ok(None),
+        (Some(group), Some(role)) if !group.is_empty() => {
+            forms::log_group(&group, home)?;
+            forms::logs_role(&role)?;
+            Ok(Some(Some((group, role))))
+        }
+        _ => Ok(Some(None)),
+    }
+}
+
+async fn check_bucket(cx: &Cx, bucket: &str) -> Result<()> {
+    match cx
+        .targets
+        .bucket_exists(&cx.account, &cx.region, bucket)
+        .await
+    {
+        Ok(true) => Ok(()),
+        Ok(false) => Err(Error::no_such_bucket(bucket)),
+        Err(error) => Err(Error::target_unreachable("S3 bucket", error)),
+    }
+}
+
+async fn check_topic(cx: &Cx, arn: &str) -> Result<()> {
+    match cx.targets.topic_exists(&cx.account, arn).await {
+        Ok(true) => Ok(()),
+        Ok(false) => Err(Error::topic_refused()),
+        Err(error) => Err(Error::target_unreachable("SNS topic", error)),
+    }
+}
+
+/// SNS's own codes are refusals; the others say that SNS was not there to refuse.
+fn publish_error(error: TargetError) -> Error {
+    match error.code.as_str() {
+        "RequestTimeout" | "ServiceUnavailable" => Error::target_unreachable("SNS topic", error),
+        _ => Error::topic_refused(),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use serde_json::json;
+
+    use super::super::testing::Api;
+
+    const MAIN: &str = "arn:aws:cloudtrail:us-east-1:111122223333:trail/main";
+
+    #[tokio::test]
+    async fn bad_settings_are_refused_before_anything_is_asked() {
+        let api = Api::new().await;
+        api.make_trail("main", false).await;
+        let group = "arn:aws:logs:us-east-1:111122223333:log-group:logs:*";
+        for (setting, code) in [
+            (
+                json!({ "IsMultiRegionTrail": true, "IncludeGlobalServiceEvents": false, "S3BucketName": "X" }),
+                "InvalidParameterCombinationException: Multi-Region trail must include global service events.",
+            ),
+            (
+                json!({ "S3KeyPrefix": "x".repeat(201) }),
+                "InvalidS3PrefixException",
+            ),
+            (
+                json!({ "S3BucketName": "Not-a-bucket" }),
+                "InvalidS3BucketNameException",
+            ),
+            (
+                json!({ "S3BucketName": "" }),
+                "InvalidS3BucketNameException",
+            ),
+            (
+                json!({ "SnsTopicName": "no topic" }),
+                "InvalidSnsTopicNameException",
+            ),
+            (
+                json!({ "IsOrganizationTrail": true }),
+                "OrganizationsNotInUseException",
+            ),
+        ] {
+            let mut input = json!({ "Name": "main", "S3BucketName": "logs" });
+            input
+                .as_object_mut()
+                .unwrap()
+                .extend(setting.as_object().unwrap().clone());
+            for operation in ["CreateTrail", "UpdateTrail"] {
+                let refused = api.refused(operation, input.clone()).await;
+                assert!(refused.starts_with(code), "{operation} {input}: {refused}");
+            }
+        }
+        for (setting, code) in [
+            (
+                json!({ "CloudWatchLogsLogGroupArn": group }),
+                "InvalidCloudWatchLogsRoleArnException",
+            ),
+            (
+                json!({ "CloudWatchLogsRoleArn": "arn:aws:iam::111122223333:role/x" }),
+                "InvalidCloudWatchLogsLogGroupArnException",
+            ),
+            (
+                json!({ "CloudWatchLogsLogGroupArn": "logs", "CloudWatchLogsRoleArn": "role" }),
+                "InvalidCloudWatchLogsLogGroupArnException",
+            ),
+            (
+                json!({ "CloudWatchLogsLogGroupArn": group, "CloudWatchLogsRoleArn": "role" }),
+                "InvalidCloudWatchLogsRoleArnException",
+            ),
+            (json!({ "KmsKeyId": "my key" }), "InvalidKmsKeyIdException"),
+        ] {
+            let mut input = json!({ "Name": "main" });
+            input
+                .as_object_mut()
+                .unwrap()
+                .extend(setting.as_object().unwrap().clone());
+            let refused = api.refused("UpdateTrail", input.clone()).await;
+            assert!(refused.starts_with(code), "{input}: {refused}");
+        }
+    }
+
+    #[tokio::test]
+    async fn a_service_that_cannot_be_asked_is_named_after_all_that_needs_no_asking() {
+        let api = Api::new().await;
+        for (tags, expected) in [
+            (
+                json!([]),
+                "ServiceUnavailable: S3 bucket could not be checked: ",
+            ),
+            (
+                json!([{ "Key": "aws:x" }]),
+                "InvalidTagParameterException: ",
+            ),
+        ] {
+            let input = json!({ "Name": "main", "S3BucketName": "logs", "TagsList": tags });
+            let refused = api.refused("CreateTrail", input).await;
+            assert!(refused.starts_with(expected), "{refused}");
+        }
+        assert_eq!(
+            api.call("ListTrails", json!({})).await,
+            json!({ "Trails": [] })
+        );
+    }
+
+    #[tokio::test]
+    async fn update_trail_changes_what_is_passed_and_clears_what_is_empty() {
+        let api = Api::new().await;
+        api.make_trail("main", false).await;
+        let set = api
+            .call(
+                "UpdateTrail",
+                json!({
+                    "Name": "main",
+                    "S3KeyPrefix": "pre",
+                    "IsMultiRegionTrail": true,
+                    "EnableLogFileValidation": true,
+                    "CloudWatchLogsLogGroupArn": "arn:aws:logs:us-east-1:111122223333:log-group:logs:*",
+                    "CloudWatchLogsRoleArn": "arn:aws:iam::111122223333:role/logs",
+                    "KmsKeyId": "1234abcd-12ab-34cd-56ef-1234567890ab",
+                }),
+            )
+            .await;
+        let expected = json!({
+            "Name": "main",
+            "S3BucketName": "logs",
+            "S3KeyPrefix": "pre",
+            "IncludeGlobalServiceEvents": true,
+            "IsMultiRegionTrail": true,
+            "TrailARN": MAIN,
+            "LogFileValidationEnabled": true,
+            "CloudWatchLogsLogGroupArn": "arn:aws:logs:us-east-1:111122223333:log-group:logs:*",
+            "CloudWatchLogsRoleArn": "arn:aws:iam::111122223333:role/logs",
+            "KmsKeyId": "arn:aws:kms:us-east-1:111122223333:key/1234abcd-12ab-34cd-56ef-1234567890ab",
+            "IsOrganizationTrail": false,
+        });
+        assert_eq!(set, expected);
+        assert_eq!(
+            api.call("UpdateTrail", json!({ "Name": MAIN })).await,
+            expected
+        );
+        let refused = api
+            .refused(
+                "UpdateTrail",
+                json!({ "Name": "main", "IncludeGlobalServiceEvents": false }),
+            )
+            .await;
+        assert!(
+            refused.starts_with("InvalidParameterCombinationException"),
+            "{refused}"
+        );
+
+        let cleared = api
+            .call(
+                "UpdateTrail",
+                json!({
+                    "Name": "main",
+                    "S3KeyPrefix": "",
+                    "SnsTopicName": "",
+                    "CloudWatchLogsLogGroupArn": "",
+                    "CloudWatchLogsRoleArn": "",
+                    "KmsKeyId": "",
+                }),
+            )
+            .await;
+        assert_eq!(
+            cleared,
+            json!({
+                "Name": "main",
+                "S3BucketName": "logs",
+                "IncludeGlobalServiceEvents": true,
+                "IsMultiRegionTrail": true,
+                "TrailARN": MAIN,
+                "LogFileValidationEnabled": true,
+                "IsOrganizationTrail": false,
+            })
+        );
+    }
+}

@@ -1,0 +1,112 @@
+//! What the tests of operations stand on: a store in a folder of its own, a clock that stands still.
+
+use chrono::DateTime;
+use serde_json::Value;
+use tempfile::TempDir;
+
+use super::{Cx, operations};
+use crate::client::{self, Trust};
+use crate::clock::{Clock, Ids};
+use crate::event::select::Selectors;
+use crate::store::{Store, Trail};
+use crate::targets::{Target, Targets};
+
+pub(super) const ACCOUNT: &str = "111122223333";
+pub(super) const REGION: &str = "us-east-1";
+
+/// One account's view of the API in one region.
+pub(super) struct Api {
+    pub(super) cx: Cx,
+    _folder: TempDir,
+}
+
+impl Api {
+    pub(super) async fn new() -> Self {
+        let folder = tempfile::tempdir().unwrap();
+        let store = Store::open(
+            &folder.path().join("test.db"),
+            crate::store::Lifetime::Temporary,
+        )
+        .await
+        .unwrap();
+        let now = DateTime::from_timestamp_millis(1_800_000_000_250).unwrap();
+        let clock = Clock::frozen(now);
+        let client = client::client(client::connector(Trust::Nobody).unwrap());
+        let cx = Cx {
+            account: ACCOUNT.to_owned(),
+            region: REGION.to_owned(),
+            store,
+            targets: Targets::new(
+                Target::Nowhere,
+                Target::Nowhere,
+                client,
+                None,
+                clock.clone(),
+            ),
+            clock,
+            ids: Ids::seeded(1),
+            trails_per_region: 5,
+        };
+        Self {
+            cx,
+            _folder: folder,
+        }
+    }
+
+    /// Calls from another region or account from now on.
+    pub(super) fn go(&mut self, account: &str, region: &str) {
+        self.cx.account = account.to_owned();
+        self.cx.region = region.to_owned();
+    }
+
+    /// The answer to a call that succeeds.
+    pub(super) async fn call(&self, operation: &str, input: Value) -> Value {
+        let body = operations()
+            .call(operation, self.cx.clone(), input.to_string().as_bytes())
+            .await
+            .unwrap();
+        serde_json::from_slice(&body).unwrap()
+    }
+
+    /// Code and message of a call that is refused, as `Code: message`.
+    pub(super) async fn refused(&self, operation: &str, input: Value) -> String {
+        operations()
+            .call(operation, self.cx.clone(), input.to_string().as_bytes())
+            .await
+            .unwrap_err()
+            .to_string()
+    }
+
+    /// Makes a trail past CreateTrail, which would ask S3 for the bucket.
+    pub(super) async fn make_trail(&self, name: &str, is_multi_region: bool) -> Trail {
+        let mut trail = trail(&self.cx.account, &self.cx.region, name);
+        trail.is_multi_region = is_multi_region;
+        trail.id = self.cx.store.trail_insert(&trail, &[], 5).await.unwrap();
+        trail
+    }
+}
+
+/// A trail as CreateTrail makes it from a name and a bucket.
+pub(super) fn trail(account: &str, home_region: &str, name: &str) -> Trail {
+    Trail {
+        id: 0,
+        account: account.to_owned(),
+        home_region: home_region.to_owned(),
+        name: name.to_owned(),
+        s3_bucket_name: "logs".to_owned(),
+        s3_key_prefix: None,
+        sns_topic_name: None,
+        sns_topic_arn: None,
+        include_global_service_events: true,
+        is_multi_region: false,
+        log_file_validation: false,
+        cloud_watch_logs_log_group_arn: None,
+        cloud_watch_logs_role_arn: None,
+        kms_key_id: None,
+        is_logging: false,
+        start_logging_ms: None,
+        stop_logging_ms: None,
+        selectors: Selectors::default(),
+        has_custom_selectors: false,
+    }
+}
