@@ -1,0 +1,436 @@
+//! Bodies and the upstream: forwards a call as it comes and keeps a bounded copy of both bodies. Knows nothing of
+//! what the call means.
+
+use std::pin::Pin;
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::{Arc, Mutex, PoisonError};
+use std::task::{Context, Poll, ready};
+use std::time::Duration;
+
+use axum::body::Body;
+use bytes::{Bytes, BytesMut};
+use http::header::{self, HeaderName};
+use http::{HeaderMap, HeaderValue, Request, Response, Uri};
+use http_body::{Frame, SizeHint};
+
+use crate::client::Client;
+
+/// What has been seen of a body that passes by.
+#[derive(Clone, Debug, Default)]
+pub struct Seen(Arc<SeenInner>);
+
+#[derive(Debug, Default)]
+struct SeenInner {
+    total: AtomicU64,
+    kept: Mutex<BytesMut>,
+}
+
+impl Seen {
+    /// A body that was at hand as a whole.
+    pub fn whole(body: &Bytes, limit: usize) -> Self {
+        let seen = Self::default();
+        seen.push(body, limit);
+        seen
+    }
+
+    fn push(&self, data: &[u8], limit: usize) {
+        let before = self.0.total.fetch_add(data.len() as u64, Ordering::Relaxed);
+        let mut kept = self.0.kept.lock().unwrap_or_else(PoisonError::into_inner);
+        if kept.len() as u64 != before {
+            return; // It was too long already.
+        }
+        if kept.len() + data.len() > limit {
+            *kept = BytesMut::new();
+        } else {
+            kept.extend_from_slice(data);
+        }
+    }
+
+    /// Bytes that passed.
+    pub fn total(&self) -> u64 {
+        self.0.total.load(Ordering::Relaxed)
+    }
+
+    /// The body, unless it was longer than the limit. Takes it: a second call finds nothing.
+    pub fn take(&self) -> Option<Bytes> {
+        let kept = std::mem::take(&mut *self.0.kept.lock().unwrap_or_else(PoisonError::into_inner));
+        (kept.len() as u64 == self.total()).then(|| kept.freeze())
+    }
+}
+
+/// Passes `body` on frame by frame and keeps at most `limit` bytes of it; one byte more and it keeps none.
+pub fn tee(body: Body, limit: usize) -> (Body, Seen) {
+    let seen = Seen::default();
+    let tee = Tee {
+        inner: body,
+        seen: seen.clone(),
+        limit,
+    };
+    (Body::new(tee), seen)
+}
+
+struct Tee {
+    inner: Body,
+    seen: Seen,
+    limit: usize,
+}
+
+impl http_body::Body for Tee {
+    type Data = Bytes;
+    type Error = axum::Error;
+
+    fn poll_frame(
+        mut self: Pin<&mut Self>,
+        cx: &mut Context<'_>,
+    ) -> Poll<Option<Result<Frame<Bytes>, axum::Error>>> {
+        let frame = ready!(Pin::new(&mut self.inner).poll_frame(cx));
+        if let Some(Ok(frame)) = &frame
+            && let Some(data) = frame.data_ref()
+        {
+            self.seen.push(data, self.limit);
+        }
+        Poll::Ready(frame)
+    }
+
+    fn is_end_stream(&self) -> bool {
+        self.inner.is_end_stream()
+    }
+
+    fn size_hint(&self) -> SizeHint {
+        self.inner.size_hint()
+    }
+}
+
+/// Passes an answer's body on, but holds back its end until `ended` has run: a caller that has the whole answer must
+/// find the call recorded. `ended` runs once, also where the caller goes away before the end.
+pub fn hold_end<F>(body: Body, ended: F) -> Body
+where
+    F: Future<Output = ()> + Send + 'static,
+{
+    Body::new(HoldEnd {
+        inner: body,
+        ended: Some(ToTheEnd::new(ended)),
+        last: None,
+        finishing: false,
+    })
+}
+
+struct HoldEnd {
+    inner: Body,
+    ended: Option<ToTheEnd<()>>,
+    /// What ends the body, held back: the frame that completes it by its declared length, or the error it breaks off with.
+    last: Option<Result<Frame<Bytes>, axum::Error>>,
+    finishing: bool,
+}
+
+impl http_body::Body for HoldEnd {
+    type Data = Bytes;
+    type Error = axum::Error;
+
+    fn poll_frame(
+        mut self: Pin<&mut Self>,
+        cx: &mut Context<'_>,
+    ) -> Poll<Option<Result<Frame<Bytes>, axum::Error>>> {
+        if !self.finishing {
+            // A caller that knows the length has the answer when the last byte is there, whatever follows; so the
+            // frame with that byte waits. Where the length is not known the end of the stream waits.
+            let left = self.inner.size_hint().exact();
+            match ready!(Pin::new(&mut self.inner).poll_frame(cx)) {
+                Some(Ok(frame)) => {
+                    let bytes = frame.data_ref().map_or(0, |data| data.len() as u64);
+                    if left != Some(bytes) {
+                        return Poll::Ready(Some(Ok(frame)));
+                    }
+                    self.last = Some(Ok(frame));
+                }
+                broken_or_over => self.last = broken_or_over,
+            }
+            self.finishing = true;
+        }
+        if let Some(ended) = &mut self.ended {
+            ready!(Pin::new(ended).poll(cx));
+            self.ended = None;
+        }
+        Poll::Ready(self.last.take())
+    }
+
+    fn is_end_stream(&self) -> bool {
+        self.finishing && self.ended.is_none() && self.last.is_none()
+    }
+
+    fn size_hint(&self) -> SizeHint {
+        match &self.last {
+            Some(Ok(frame)) => {
+                SizeHint::with_exact(frame.data_ref().map_or(0, |data| data.len() as u64))
+            }
+            Some(Err(_)) | None => self.inner.size_hint(),
+        }
+    }
+}
+
+/// A future that runs to its end, though whoever waits for it goes away before.
+pub struct ToTheEnd<T: Send + 'static>(Option<Pin<Box<dyn Future<Output = T> + Send>>>);
+
+impl<T: Send + 'static> ToTheEnd<T> {
+    pub fn new(future: impl Future<Output = T> + Send + 'static) -> Self {
+        Self(Some(Box::pin(future)))
+    }
+}
+
+impl<T: Send + 'static> Future for ToTheEnd<T> {
+    type Output = T;
+
+    fn poll(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<T> {
+        // Taken out while it runs: one that panics is not run again. It is not polled after its end.
+        let Some(mut future) = self.0.take() else {
+            return Poll::Pending;
+        };
+        let polled = future.as_mut().poll(cx);
+        if polled.is_pending() {
+            self.0 = Some(future);
+        }
+        polled
+    }
+}
+
+impl<T: Send + 'static> Drop for ToTheEnd<T> {
+    fn drop(&mut self) {
+        if let Some(future) = self.0.take()
+            && let Ok(runtime) = tokio::runtime::Handle::try_current()
+        {
+            runtime.spawn(async move { drop(future.await) });
+        }
+    }
+}
+
+/// An upstream's answer, which breaks off where nothing of it comes for `timeout`.
+struct Watched {
+    inner: Body,
+    timeout: Duration,
+    /// Runs while a frame is awaited.
+    silence: Option<Pin<Box<tokio::time::Sleep>>>,
+}
+
+impl http_body::Body for Watched {
+    type Data = Bytes;
+    type Error = axum::Error;
+
+    fn poll_frame(
+        mut self: Pin<&mut Self>,
+        cx: &mut Context<'_>,
+    ) -> Poll<Option<Result<Frame<Bytes>, axum::Error>>> {
+        if let Poll::Ready(frame) = Pin::new(&mut self.inner).poll_frame(cx) {
+            self.silence = None;
+            return Poll::Ready(frame);
+        }
+        let timeout = self.timeout;
+        #[expect(
+            clippy::disallowed_methods,
+            reason = "the upstream is silent in the machine's time, not on the clock that tests move"
+        )]
+        let silence = self
+            .silence
+            .get_or_insert_with(|| Box::pin(tokio::time::sleep(timeout)));
+        ready!(silence.as_mut().poll(cx));
+        let error = std::io::Error::new(std::io::ErrorKind::TimedOut, "the upstream fell silent");
+        Poll::Ready(Some(Err(axum::Error::new(error))))
+    }
+
+    fn is_end_stream(&self) -> bool {
+        self.inner.is_end_stream()
+    }
+
+    fn size_hint(&self) -> SizeHint {
+        self.inner.size_hint()
+    }
+}
+
+/// A body that breaks off at once.
+pub struct Broken(pub Option<axum::Error>);
+
+impl http_body::Body for Broken {
+    type Data = Bytes;
+    type Error = axum::Error;
+
+    fn poll_frame(
+        mut self: Pin<&mut Self>,
+        _: &mut Context<'_>,
+    ) -> Poll<Option<Result<Frame<Bytes>, axum::Error>>> {
+        Poll::Ready(self.0.take().map(Err))
+    }
+}
+
+/// The emulator behind the door.
+#[derive(Clone, Debug)]
+pub struct Upstream {
+    pub endpoint: Uri,
+    pub client: Client<Body>,
+    /// How long nothing may move in either direction.
+    pub timeout: Duration,
+}
+
+/// Why the upstream gave no answer.
+#[derive(Debug, thiserror::Error)]
+pub enum UpstreamError {
+    #[error("cannot reach the upstream {endpoint}: {reason}")]
+    Unreachable { endpoint: Uri, reason: String },
+    #[error("the upstream {endpoint} gave no answer within {seconds} s")]
+    Hanging { endpoint: Uri, seconds: u64 },
+}
+
+/// Headers that are between two hops and not passed on (RFC 9110, section 7.6.1); `expect` has been answered here.
+const HOP_BY_HOP: [HeaderName; 8] = [
+    header::CONNECTION,
+    header::TE,
+    header::TRANSFER_ENCODING,
+    header::UPGRADE,
+    header::EXPECT,
+    HeaderName::from_static("keep-alive"),
+    header::PROXY_AUTHENTICATE,
+    header::PROXY_AUTHORIZATION,
+];
+
+impl Upstream {
+    /// Sends a request on and returns the answer as it comes. The `Host` stays as the caller wrote and signed it, the
+    /// path and query stay byte for byte. `sent` counts the request's body, to tell a slow upload from a hanging
+    /// upstream.
+    pub async fn forward(
+        &self,
+        mut request: Request<Body>,
+        sent: &Seen,
+    ) -> Result<Response<Body>, UpstreamError> {
+        strip_hop_by_hop(request.headers_mut());
+        let host = request.uri().authority().cloned();
+        *request.uri_mut() = self
+            .uri(request.uri())
+            .map_err(|error| self.unreachable(&error))?;
+        *request.version_mut() = http::Version::HTTP_11;
+        if let Some(host) = host
+            && !request.headers().contains_key(header::HOST)
+            && let Ok(host) = HeaderValue::from_str(host.as_str())
+        {
+            // HTTP/2 has the host in the URI.
+            request.headers_mut().insert(header::HOST, host);
+        }
+        let mut answer = Box::pin(self.client.request(request));
+        let mut moved = sent.total();
+        let answer = loop {
+            match tokio::time::timeout(self.timeout, &mut answer).await {
+                Ok(answer) => {
+                    break answer.map_err(|error| self.unreachable(&root_cause(&error)))?;
+                }
+                Err(_) if sent.total() > moved => moved = sent.total(),
+                Err(_) => {
+                    let seconds = self.timeout.as_secs();
+                    return Err(UpstreamError::Hanging {
+                        endpoint: self.endpoint.clone(),
+                        seconds,
+                    });
+                }
+            }
+        };
+        let mut answer = answer.map(|body| {
+            Body::new(Watched {
+                inner: Body::new(body),
+                timeout: self.timeout,
+                silence: None,
+            })
+        });
+        strip_hop_by_hop(answer.headers_mut());
+        Ok(answer)
+    }
+
+    fn uri(&self, asked: &Uri) -> Result<Uri, http::Error> {
+        let path = asked.path_and_query().map_or("/", |path| path.as_str());
+        let scheme = self.endpoint.scheme_str().unwrap_or("http");
+        let authority = self
+            .endpoint
+            .authority()
+            .map_or("", |authority| authority.as_str());
+        Uri::builder()
+            .scheme(scheme)
+            .authority(authority)
+            .path_and_query(path)
+            .build()
+    }
+
+    fn unreachable(&self, reason: &dyn std::fmt::Display) -> UpstreamError {
+        UpstreamError::Unreachable {
+            endpoint: self.endpoint.clone(),
+            reason: reason.to_string(),
+        }
+    }
+}
+
+fn strip_hop_by_hop(headers: &mut HeaderMap) {
+    let named: Vec<HeaderName> = headers
+        .get_all(header::CONNECTION)
+        .iter()
+        .filter_map(|value| value.to_str().ok())
+        .flat_map(|value| value.split(','))
+        .filter_map(|name| name.trim().parse().ok())
+        .collect();
+    for name in HOP_BY_HOP.iter().chain(&named) {
+        headers.remove(name);
+    }
+}
+
+fn root_cause(error: &(dyn std::error::Error + 'static)) -> String {
+    let mut cause = error;
+    while let Some(deeper) = cause.source() {
+        cause = deeper;
+    }
+    cause.to_string()
+}
+
+#[cfg(test)]
+mod tests {
+    use http_body_util::BodyExt;
+
+    use super::*;
+
+    #[tokio::test]
+    async fn a_body_over_the_limit_passes_whole_and_is_not_kept() {
+        for (limit, kept) in [(5, true), (4, false)] {
+            let (body, seen) = tee(Body::from("hello"), limit);
+            assert_eq!(body.collect().await.unwrap().to_bytes(), "hello");
+            assert_eq!((seen.total(), seen.take().is_some()), (5, kept), "{limit}");
+        }
+    }
+
+    #[tokio::test]
+    async fn the_end_of_an_answer_waits_for_the_record() {
+        let (recorded, wait) = tokio::sync::oneshot::channel::<()>();
+        let mut body = hold_end(Body::from("hello"), async move { drop(wait.await) });
+        let early = tokio::time::timeout(Duration::from_millis(20), body.frame()).await;
+        assert!(
+            early.is_err(),
+            "the last byte came before the call was recorded"
+        );
+        recorded.send(()).unwrap();
+        assert_eq!(
+            body.frame().await.unwrap().unwrap().into_data().unwrap(),
+            "hello"
+        );
+        assert!(body.frame().await.is_none());
+    }
+
+    #[tokio::test]
+    async fn a_call_is_recorded_though_its_caller_went_away() {
+        let (recorded, wait) = tokio::sync::oneshot::channel();
+        drop(hold_end(Body::from("hello"), async move {
+            recorded.send(()).unwrap()
+        }));
+        wait.await.unwrap();
+    }
+
+    #[test]
+    fn headers_between_hops_are_not_passed_on() {
+        let mut headers = HeaderMap::new();
+        headers.insert(header::CONNECTION, HeaderValue::from_static("close, X-Own"));
+        headers.insert("x-own", HeaderValue::from_static("1"));
+        headers.insert("x-amz-date", HeaderValue::from_static("20261122T150000Z"));
+        strip_hop_by_hop(&mut headers);
+        assert_eq!(headers.keys().collect::<Vec<_>>(), ["x-amz-date"]);
+    }
+}
