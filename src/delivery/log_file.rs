@@ -1,0 +1,224 @@
+//! A log file: which events go into one, what it is called, what its bytes are. Pure.
+
+use std::collections::BTreeMap;
+use std::io::Write;
+
+use chrono::{DateTime, Utc};
+use flate2::write::GzEncoder;
+use flate2::{Compression, GzBuilder};
+
+use crate::store::{Candidate, LogFile, Slot};
+
+/// Most JSON in one file, before compression (facts 4.2).
+pub const MAX_BYTES: usize = 50_000_000;
+
+/// Where the log files of a trail go.
+#[derive(Clone, Copy, Debug)]
+pub struct Destination<'a> {
+    pub trail_id: i64,
+    pub bucket: &'a str,
+    pub prefix: Option<&'a str>,
+}
+
+/// Puts events into files, in order: one for each account and region, and another where one would grow past
+/// `max_bytes` of JSON. `unique` draws the last part of a file's name.
+pub fn partition(
+    to: Destination<'_>,
+    slot: Slot,
+    events: &[Candidate],
+    max_bytes: usize,
+    mut unique: impl FnMut() -> String,
+) -> Vec<LogFile> {
+    let mut files = Vec::new();
+    let mut open: BTreeMap<(&str, &str), (usize, LogFile)> = BTreeMap::new();
+    for event in events {
+        let place = (event.account.as_str(), event.region.as_str());
+        // A record and the comma or bracket behind it.
+        let bytes = event.bytes + 1;
+        if let Some((size, file)) = open.get_mut(&place)
+            && *size + bytes <= max_bytes
+        {
+            *size += bytes;
+            file.last_event = event.id;
+            file.events += 1;
+            continue;
+        }
+        let file = LogFile {
+            id: 0,
+            trail_id: to.trail_id,
+            account: event.account.clone(),
+            region: event.region.clone(),
+            bucket: to.bucket.to_owned(),
+            key: key(
+                to.prefix,
+                &event.account,
+                &event.region,
+                slot.end_ms,
+                &unique(),
+            ),
+            first_event: event.id,
+            last_event: event.id,
+            slot_start_ms: slot.start_ms,
+            slot_end_ms: slot.end_ms,
+            events: 1,
+        };
+        let frame = r#"{"Records":[]}"#.len();
+        files.extend(
+            open.insert(place, (frame + bytes, file))
+                .map(|(_, full)| full),
+        );
+    }
+    files.extend(open.into_values().map(|(_, file)| file));
+    files
+}
+
+/// Key of a log file (facts 4.1): `[prefix/]AWSLogs/<account>/CloudTrail/<region>/YYYY/MM/DD/<name>.json.gz`, dated by
+/// the end of its slot, which lies behind every event in it.
+fn key(
+    prefix: Option<&str>,
+    account: &str,
+    region: &str,
+    slot_end_ms: i64,
+    unique: &str,
+) -> String {
+    let end: DateTime<Utc> = DateTime::from_timestamp_millis(slot_end_ms).unwrap_or_default();
+    let prefix = prefix
+        .map(|prefix| format!("{prefix}/"))
+        .unwrap_or_default();
+    let (day, minute) = (end.format("%Y/%m/%d"), end.format("%Y%m%dT%H%MZ"));
+    format!(
+        "{prefix}AWSLogs/{account}/CloudTrail/{region}/{day}/{account}_CloudTrail_{region}_{minute}_{unique}.json.gz"
+    )
+}
+
+/// Writes a log file's bytes, record by record: `{"Records":[…]}`, gzipped, the same bytes for the same records.
+#[derive(Debug)]
+pub struct Encoder {
+    gzip: GzEncoder<Vec<u8>>,
+    empty: bool,
+}
+
+impl Encoder {
+    pub fn new() -> std::io::Result<Self> {
+        let mut gzip = GzBuilder::new()
+            .mtime(0)
+            .write(Vec::new(), Compression::default());
+        gzip.write_all(br#"{"Records":["#)?;
+        Ok(Self { gzip, empty: true })
+    }
+
+    /// Adds a record, which is compact JSON already.
+    pub fn push(&mut self, record: &str) -> std::io::Result<()> {
+        if !std::mem::take(&mut self.empty) {
+            self.gzip.write_all(b",")?;
+        }
+        self.gzip.write_all(record.as_bytes())
+    }
+
+    pub fn finish(mut self) -> std::io::Result<Vec<u8>> {
+        self.gzip.write_all(b"]}")?;
+        self.gzip.finish()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::io::Read;
+
+    use super::*;
+
+    const SLOT: Slot = Slot {
+        start_ms: 1_795_359_600_000,
+        end_ms: 1_795_359_900_000,
+    };
+
+    fn event(id: i64, region: &str, bytes: usize) -> Candidate {
+        Candidate {
+            id,
+            account: "111122223333".to_owned(),
+            region: region.to_owned(),
+            bytes,
+        }
+    }
+
+    fn cut(events: &[Candidate], max_bytes: usize) -> Vec<(String, i64, i64, i64)> {
+        let to = Destination {
+            trail_id: 3,
+            bucket: "logs",
+            prefix: Some("team/a"),
+        };
+        let mut drawn = 0;
+        let unique = || {
+            drawn += 1;
+            format!("{drawn:016}")
+        };
+        let files = partition(to, SLOT, events, max_bytes, unique);
+        files
+            .into_iter()
+            .map(|file| (file.region, file.first_event, file.last_event, file.events))
+            .collect()
+    }
+
+    #[test]
+    fn a_file_never_mixes_regions() {
+        let events = [
+            event(1, "us-east-1", 10),
+            event(2, "eu-west-1", 10),
+            event(5, "us-east-1", 10),
+        ];
+        let files = cut(&events, 1_000);
+        assert_eq!(
+            files,
+            [
+                ("eu-west-1".to_owned(), 2, 2, 1),
+                ("us-east-1".to_owned(), 1, 5, 2)
+            ]
+        );
+    }
+
+    #[test]
+    fn a_file_that_grows_too_large_is_split() {
+        let events: Vec<_> = (1..=5).map(|id| event(id, "us-east-1", 40)).collect();
+        let files = cut(&events, 100);
+        assert_eq!(
+            files.iter().map(|file| file.3).collect::<Vec<_>>(),
+            [2, 2, 1]
+        );
+        // One event that is larger than a file still gets one.
+        assert_eq!(cut(&[event(1, "us-east-1", 500)], 100).len(), 1);
+    }
+
+    #[test]
+    fn no_events_make_no_file() {
+        assert!(cut(&[], 100).is_empty());
+    }
+
+    #[test]
+    fn keys_are_as_aws_writes_them() {
+        let name = "111122223333_CloudTrail_us-east-1_20261122T1505Z_7xgocspSowgK0Gto.json.gz";
+        for (prefix, before) in [(None, ""), (Some("team/a"), "team/a/")] {
+            assert_eq!(
+                key(
+                    prefix,
+                    "111122223333",
+                    "us-east-1",
+                    SLOT.end_ms,
+                    "7xgocspSowgK0Gto"
+                ),
+                format!("{before}AWSLogs/111122223333/CloudTrail/us-east-1/2026/11/22/{name}"),
+            );
+        }
+    }
+
+    #[test]
+    fn bytes_are_gzipped_compact_json() {
+        let mut encoder = Encoder::new().unwrap();
+        encoder.push(r#"{"eventID":"a"}"#).unwrap();
+        encoder.push(r#"{"eventID":"b"}"#).unwrap();
+        let mut text = String::new();
+        flate2::read::GzDecoder::new(encoder.finish().unwrap().as_slice())
+            .read_to_string(&mut text)
+            .unwrap();
+        assert_eq!(text, r#"{"Records":[{"eventID":"a"},{"eventID":"b"}]}"#);
+    }
+}

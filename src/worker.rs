@@ -1,0 +1,239 @@
+//! Runs what is due in the outbox and writes down how it went. Whether a failed step is tried again is the step's
+//! decision, when is decided here. The clock only decides *when*: [`Worker::settle`] does the same work, by the same
+//! code, as the worker that runs in the background.
+
+use std::sync::atomic::{AtomicU64, Ordering};
+
+use chrono::{DateTime, TimeDelta, Utc};
+use tokio::sync::{Mutex, MutexGuard};
+use tokio::task::JoinSet;
+use tokio_util::sync::CancellationToken;
+use tracing::{error, info, warn};
+
+use crate::clock::Clock;
+use crate::delivery::{Delivered, Delivery, Failed, Outcome};
+use crate::store::{Error, Item, Slot, Store};
+
+/// Steps that run at the same time, so that one slow bucket does not hold up the others.
+const PARALLEL: usize = 8;
+/// Steps read from the outbox at a time.
+const PAGE: u32 = 64;
+/// Longest pause between two tries.
+const LONGEST_PAUSE: TimeDelta = TimeDelta::hours(1);
+/// How soon the worker looks again after the database failed it.
+const AFTER_DATABASE_ERROR: TimeDelta = TimeDelta::seconds(1);
+
+#[derive(Debug)]
+pub struct Worker {
+    pub store: Store,
+    pub delivery: Delivery,
+    pub clock: Clock,
+    /// Length of a delivery slot: what events put into the outbox is due at a slot's end.
+    slot_ms: i64,
+    /// Held while steps run: a step runs once at a time, and `settle` waits for what is under way.
+    turn: Mutex<()>,
+    delivered: AtomicU64,
+    failures: AtomicU64,
+}
+
+/// What a run of the worker did.
+#[derive(Clone, Debug, Default)]
+pub struct Report {
+    pub delivered: Vec<Delivered>,
+    pub failed: Vec<Failed>,
+}
+
+impl Worker {
+    pub fn new(store: Store, delivery: Delivery, clock: Clock, slot_ms: i64) -> Self {
+        Self {
+            store,
+            delivery,
+            clock,
+            slot_ms,
+            turn: Mutex::new(()),
+            delivered: AtomicU64::new(0),
+            failures: AtomicU64::new(0),
+        }
+    }
+
+    /// Runs until `stop`; a step under way is finished first. Wakes when something is due, and at the end of each slot,
+    /// when what has come in meanwhile is.
+    pub async fn run(&self, stop: CancellationToken) {
+        loop {
+            let next = match self.settle().await {
+                Ok(_) => self.next_due().await,
+                Err(error) => Err(error),
+            };
+            let slot_end = Slot::of(self.clock.now_ms(), self.slot_ms).end_ms;
+            let slot_end =
+                DateTime::from_timestamp_millis(slot_end).unwrap_or(DateTime::<Utc>::MAX_UTC);
+            let next = match next {
+                Ok(due) => due.map_or(slot_end, |due| due.min(slot_end)),
+                Err(error) => {
+                    error!("cannot read or write the outbox: {error}");
+                    self.clock.now() + AFTER_DATABASE_ERROR
+                }
+            };
+            tokio::select! {
+                () = stop.cancelled() => return,
+                () = self.clock.sleep_until(next) => {}
+            }
+        }
+    }
+
+    /// Does all that is due now, follow-ups too.
+    pub async fn settle(&self) -> Result<Report, Error> {
+        let _turn = self.turn.lock().await;
+        self.run_due().await
+    }
+
+    /// Delivers all that is recorded and wanted now, though its slot has not ended.
+    pub async fn flush(&self) -> Result<Report, Error> {
+        let _turn = self.turn.lock().await;
+        self.store.outbox_hurry(self.clock.now_ms()).await?;
+        self.run_due().await
+    }
+
+    /// Moves the clock to `target`, stopping at each due time on the way to do what is due then.
+    pub async fn advance(&self, target: DateTime<Utc>) -> Result<(), Error> {
+        let _turn = self.turn.lock().await;
+        loop {
+            self.run_due().await?;
+            match self.next_due().await? {
+                Some(due) if due <= target => self.clock.set(due.max(self.clock.now())),
+                _ => break,
+            }
+        }
+        self.clock.set(target.max(self.clock.now()));
+        Ok(())
+    }
+
+    /// Waits for what is under way and lets nothing start while the guard lives.
+    pub async fn pause(&self) -> MutexGuard<'_, ()> {
+        self.turn.lock().await
+    }
+
+    /// Log files written since the start.
+    pub fn delivered(&self) -> u64 {
+        self.delivered.load(Ordering::Relaxed)
+    }
+
+    /// Steps that failed since the start.
+    pub fn failures(&self) -> u64 {
+        self.failures.load(Ordering::Relaxed)
+    }
+
+    async fn next_due(&self) -> Result<Option<DateTime<Utc>>, Error> {
+        Ok(self
+            .store
+            .outbox_next_due()
+            .await?
+            .and_then(DateTime::from_timestamp_millis))
+    }
+
+    async fn run_due(&self) -> Result<Report, Error> {
+        let mut report = Report::default();
+        loop {
+            let now_ms = self.clock.now_ms();
+            let mut due = self.store.outbox_due(now_ms, PAGE).await?.into_iter();
+            if due.len() == 0 {
+                return Ok(report);
+            }
+            let mut running = JoinSet::new();
+            loop {
+                while running.len() < PARALLEL
+                    && let Some(item) = due.next()
+                {
+                    let delivery = self.delivery.clone();
+                    running.spawn(async move {
+                        let outcome = delivery.run_step(&item, now_ms).await;
+                        (item, outcome)
+                    });
+                }
+                let Some(ended) = running.join_next().await else {
+                    break;
+                };
+                match ended {
+                    Ok((item, outcome)) => {
+                        self.write_down(&item, outcome?, now_ms, &mut report)
+                            .await?
+                    }
+                    // The step's row is untouched, so it would be tried at once for ever; fail the whole run instead.
+                    Err(panic) => return Err(Error::Protocol(format!("a step panicked: {panic}"))),
+                }
+            }
+        }
+    }
+
+    async fn write_down(
+        &self,
+        item: &Item,
+        outcome: Outcome,
+        now_ms: i64,
+        report: &mut Report,
+    ) -> Result<(), Error> {
+        match outcome {
+            Outcome::Done(None) => {}
+            Outcome::Done(Some(delivered)) => {
+                let Delivered {
+                    trail_arn,
+                    bucket,
+                    key,
+                    ..
+                } = &delivered;
+                info!(
+                    trail.arn = trail_arn,
+                    "delivered log file s3://{bucket}/{key}"
+                );
+                self.delivered.fetch_add(1, Ordering::Relaxed);
+                report.delivered.push(delivered);
+            }
+            Outcome::Retry(failed) => {
+                let due_ms = now_ms + pause(item.attempts).num_milliseconds();
+                let Failed { trail_arn, error } = &failed;
+                warn!(
+                    trail.arn = trail_arn,
+                    error, "a delivery of {trail_arn} failed with {error}; it will be tried again"
+                );
+                self.store.outbox_failed(item, due_ms, error).await?;
+                self.failures.fetch_add(1, Ordering::Relaxed);
+                report.failed.push(failed);
+            }
+            Outcome::GiveUp(failed) => {
+                let Failed { trail_arn, error } = &failed;
+                error!(
+                    trail.arn = trail_arn,
+                    error, "gave up a delivery of {trail_arn} that fails with {error}"
+                );
+                self.store.outbox_done(item).await?;
+                self.failures.fetch_add(1, Ordering::Relaxed);
+                report.failed.push(failed);
+            }
+        }
+        Ok(())
+    }
+}
+
+/// 1 s after the first failure, then twice as long each time, to an hour.
+fn pause(attempts: u32) -> TimeDelta {
+    TimeDelta::seconds(1_i64 << attempts.min(12)).min(LONGEST_PAUSE)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn pauses_grow_to_an_hour() {
+        for (attempts, seconds) in [
+            (0, 1),
+            (1, 2),
+            (5, 32),
+            (11, 2048),
+            (12, 3600),
+            (1_000, 3600),
+        ] {
+            assert_eq!(pause(attempts), TimeDelta::seconds(seconds), "{attempts}");
+        }
+    }
+}
