@@ -1,0 +1,301 @@
+//! App: builds every collaborator and wires them, in one place. Imported by `main`, `http` and tests alone.
+
+use std::fs::File;
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+use std::time::Duration;
+
+use anyhow::{Context, bail};
+use axum::serve::ListenerExt;
+use tempfile::TempDir;
+use tokio::net::TcpListener;
+use tokio::sync::{Mutex, mpsc};
+use tokio_util::sync::CancellationToken;
+use tracing::warn;
+
+use crate::api::{Operations, operations};
+use crate::client::{self, Trust};
+use crate::clock::{Clock, Ids};
+use crate::config::{Config, Embedded};
+use crate::delivery::Delivery;
+use crate::embedded::s3::S3;
+use crate::embedded::sns::Sns;
+use crate::embedded::sts::Sts;
+use crate::http;
+use crate::record::proxy::Upstream;
+use crate::record::{Recorder, Settings};
+use crate::store::{Lifetime, Store};
+use crate::subscribers::{self, AllowedHosts};
+use crate::targets::{Credentials, Target, Targets};
+use crate::worker::Worker;
+
+/// The account of everyone who does not say, where nobody else knows either.
+const NO_ACCOUNT: &str = "000000000000";
+/// Notifications to HTTP subscribers that may wait.
+const NOTIFICATIONS: usize = 1_024;
+/// How long calls under way may go on after the signal to stop.
+const GRACE: Duration = Duration::from_secs(5);
+
+/// Everything that a running server is made of.
+pub struct App {
+    pub config: Config,
+    pub clock: Clock,
+    pub ids: Ids,
+    pub store: Store,
+    pub targets: Targets,
+    pub recorder: Recorder,
+    pub worker: Worker,
+    pub operations: &'static Operations,
+    pub embedded: EmbeddedServices,
+    pub upstream: Option<Upstream>,
+    /// The upstream's account, once it has said so.
+    account: Mutex<Option<String>>,
+    _folder: Folder,
+}
+
+/// S3, SNS and STS of our own.
+#[derive(Debug)]
+pub struct EmbeddedServices {
+    pub s3: S3,
+    pub sns: Sns,
+    pub sts: Sts,
+}
+
+/// The data folder: one SQLite file, objects beside it. Locked, since one process alone may own it.
+#[derive(Debug)]
+struct Folder {
+    path: PathBuf,
+    _lock: File,
+    /// Removed with its content when dropped.
+    _temporary: Option<TempDir>,
+}
+
+impl Folder {
+    fn open(config: &Config) -> anyhow::Result<Self> {
+        let (path, temporary) = match &config.data_dir {
+            Some(path) => (path.clone(), None),
+            None => {
+                let folder = tempfile::Builder::new().prefix("localtrail-").tempdir();
+                let folder = folder.context("cannot make a temporary folder")?;
+                (folder.path().to_owned(), Some(folder))
+            }
+        };
+        let cannot = |what: &str| format!("cannot {what} the data folder {}", path.display());
+        std::fs::create_dir_all(path.join("objects")).with_context(|| cannot("write"))?;
+        let lock = File::create(path.join("lock")).with_context(|| cannot("write"))?;
+        if let Err(error) = lock.try_lock() {
+            match error {
+                std::fs::TryLockError::WouldBlock => {
+                    bail!("{} is in use by another localtrail", path.display())
+                }
+                std::fs::TryLockError::Error(error) => {
+                    return Err(error).with_context(|| cannot("lock"));
+                }
+            }
+        }
+        Ok(Self {
+            path,
+            _lock: lock,
+            _temporary: temporary,
+        })
+    }
+
+    fn join(&self, name: &str) -> PathBuf {
+        self.path.join(name)
+    }
+}
+
+impl App {
+    /// Opens the data folder and builds the server. `address` is where callers find it: `http://127.0.0.1:4580`.
+    pub async fn open(config: Config, address: &str) -> anyhow::Result<Arc<Self>> {
+        let clock = config.time.map_or_else(Clock::running, Clock::frozen);
+        let ids = config.seed.map_or_else(Ids::random, Ids::seeded);
+        let folder = Folder::open(&config)?;
+        let lifetime = match config.data_dir {
+            Some(_) => Lifetime::Kept,
+            None => Lifetime::Temporary,
+        };
+        let database = folder.join("localtrail.sqlite");
+        let store = Store::open(&database, lifetime)
+            .await
+            .with_context(|| format!("cannot open the database {}", database.display()))?;
+
+        let connector = client::connector(trust(&config))?;
+        let (deliver, notifications) = mpsc::channel(NOTIFICATIONS);
+        let allowed = AllowedHosts::new(config.sns_delivery_hosts.clone());
+        tokio::spawn(subscribers::run(
+            notifications,
+            client::client(connector.clone()),
+            allowed,
+        ));
+        let embedded = EmbeddedServices {
+            s3: S3::new(
+                store.clone(),
+                clock.clone(),
+                ids.clone(),
+                folder.join("objects"),
+            ),
+            sns: Sns::new(store.clone(), clock.clone(), ids.clone(), deliver, address),
+            sts: Sts::new(store.clone(), clock.clone(), ids.clone()),
+        };
+        embedded
+            .s3
+            .open()
+            .await
+            .context("cannot read the object folder")?;
+
+        let targets = Targets::new(
+            target(
+                &config,
+                Embedded::S3,
+                config.s3_endpoint.as_ref(),
+                &embedded.s3,
+            ),
+            target(
+                &config,
+                Embedded::Sns,
+                config.sns_endpoint.as_ref(),
+                &embedded.sns,
+            ),
+            client::client(connector.clone()),
+            credentials(&config),
+            clock.clone(),
+        );
+        let settings = Settings {
+            region: config.region.clone(),
+            event_version: config.event_version.clone(),
+            slot_ms: config.slot_ms(),
+            body_limit: config.max_recorded_body,
+        };
+        let recorder = Recorder::open(store.clone(), clock.clone(), ids.clone(), settings)
+            .await
+            .context("cannot read the identities")?;
+        let delivery = Delivery {
+            store: store.clone(),
+            targets: targets.clone(),
+            ids: ids.clone(),
+        };
+        let worker = Worker::new(store.clone(), delivery, clock.clone(), config.slot_ms());
+        let upstream = config.upstream.clone().map(|endpoint| Upstream {
+            endpoint,
+            client: client::client(connector),
+            timeout: config.upstream_timeout(),
+        });
+        Ok(Arc::new(Self {
+            config,
+            clock,
+            ids,
+            store,
+            targets,
+            recorder,
+            worker,
+            operations: operations(),
+            embedded,
+            upstream,
+            account: Mutex::new(None),
+            _folder: folder,
+        }))
+    }
+
+    /// Serves on `listener` until `stop`, then lets what is under way end.
+    pub async fn serve(
+        self: &Arc<Self>,
+        listener: TcpListener,
+        stop: CancellationToken,
+    ) -> std::io::Result<()> {
+        let worker = tokio::spawn({
+            let (app, stop) = (Arc::clone(self), stop.clone());
+            async move { app.worker.run(stop).await }
+        });
+        let router = http::router(Arc::clone(self))
+            .into_make_service_with_connect_info::<std::net::SocketAddr>();
+        // An answer's head and its last bytes may go out apart; without this the second waits for the first's receipt.
+        let listener = listener.tap_io(|connection| drop(connection.set_nodelay(true)));
+        let server =
+            axum::serve(listener, router).with_graceful_shutdown(stop.clone().cancelled_owned());
+        tokio::select! {
+            served = server => served?,
+            () = async { stop.cancelled().await; drop(tokio::time::timeout(GRACE, std::future::pending::<()>()).await) } => {
+                warn!("gave up calls that did not end within {} s", GRACE.as_secs());
+            }
+        }
+        // A step of the worker that is cut short here is run again after the next start.
+        let _ = tokio::time::timeout(GRACE, worker).await;
+        Ok(())
+    }
+
+    /// The account of callers whose access key does not say: configured, else the upstream's own, asked once.
+    pub async fn default_account(&self) -> String {
+        if let Some(account) = &self.config.account_id {
+            return account.clone();
+        }
+        let Some(upstream) = &self.upstream else {
+            return NO_ACCOUNT.to_owned();
+        };
+        let mut known = self.account.lock().await;
+        if let Some(account) = &*known {
+            return account.clone();
+        }
+        match self
+            .targets
+            .account(&upstream.endpoint, &self.config.region)
+            .await
+        {
+            Ok(account) => known.insert(account).clone(),
+            // Not there yet: ask again next time.
+            Err(error) if error.code == "ServiceUnavailable" => NO_ACCOUNT.to_owned(),
+            Err(error) => {
+                warn!(
+                    "the upstream's STS does not tell its account ({error}); taking {NO_ACCOUNT}"
+                );
+                known.insert(NO_ACCOUNT.to_owned()).clone()
+            }
+        }
+    }
+
+    /// Forgets events, trails, embedded objects and identities; the clock goes back to its start.
+    pub async fn reset(&self) -> Result<(), crate::store::Error> {
+        let _paused = self.worker.pause().await;
+        if let Err(error) = self.embedded.s3.reset().await {
+            warn!("cannot remove the objects of before the reset: {error}");
+        }
+        self.store.reset().await?;
+        self.recorder.forget();
+        self.clock.reset();
+        Ok(())
+    }
+}
+
+fn trust(config: &Config) -> Trust<'_> {
+    let endpoints = [&config.upstream, &config.s3_endpoint, &config.sns_endpoint];
+    let any_https = endpoints
+        .into_iter()
+        .flatten()
+        .any(|endpoint| endpoint.scheme_str() == Some("https"));
+    match &config.upstream_ca {
+        Some(path) => Trust::File(Path::new(path)),
+        None if any_https => Trust::System,
+        None => Trust::Nobody,
+    }
+}
+
+fn target<E: Clone>(
+    config: &Config,
+    service: Embedded,
+    endpoint: Option<&::http::Uri>,
+    embedded: &E,
+) -> Target<E> {
+    match (endpoint, &config.upstream) {
+        (Some(endpoint), _) => Target::Endpoint(endpoint.clone()),
+        (None, _) if config.embeds(service) => Target::Embedded(embedded.clone()),
+        (None, Some(upstream)) => Target::Endpoint(upstream.clone()),
+        (None, None) => Target::Nowhere,
+    }
+}
+
+fn credentials(config: &Config) -> Option<Credentials> {
+    Some(Credentials {
+        access_key_id: config.delivery_access_key_id.clone()?,
+        secret_access_key: config.delivery_secret_access_key.clone()?,
+    })
+}

@@ -1,0 +1,605 @@
+//! The control API under `/_localtrail/`: what tests move and read. Never recorded as events.
+//!
+//! Answers callers on this machine, or those who know the control token. Errors are `{"error":"…"}`.
+
+use std::net::SocketAddr;
+use std::sync::Arc;
+use std::sync::atomic::Ordering;
+
+use axum::Router;
+use axum::body::Body;
+use axum::extract::{ConnectInfo, Query, Request, State};
+use axum::middleware::{self, Next};
+use axum::response::{IntoResponse, Response};
+use axum::routing::{get, post};
+use chrono::{DateTime, SecondsFormat, TimeDelta, Utc};
+use http::{HeaderValue, StatusCode, header};
+use http_body_util::{BodyExt, Limited};
+use serde::{Deserialize, Serialize};
+use serde_json::value::RawValue;
+use serde_json::{Value, json};
+
+use crate::app::App;
+use crate::event::Event;
+use crate::event::catalog;
+use crate::record::proxy::ToTheEnd;
+use crate::store::ExportFilter;
+
+/// Longest request body: a few hundred thousand records to import.
+const BODY_LIMIT: usize = 256 << 20;
+/// Records in an answer, unless the caller says otherwise, and at most.
+const PAGE: u32 = 1_000;
+const LONGEST_PAGE: u32 = 10_000;
+
+type Result<T> = std::result::Result<T, AdminError>;
+
+/// An error of the control API: its status and what is said.
+#[derive(Debug)]
+struct AdminError(StatusCode, String);
+
+impl AdminError {
+    fn bad(message: impl Into<String>) -> Self {
+        Self(StatusCode::BAD_REQUEST, message.into())
+    }
+}
+
+impl IntoResponse for AdminError {
+    fn into_response(self) -> Response {
+        reply(self.0, &json!({ "error": self.1 }))
+    }
+}
+
+impl From<crate::embedded::Error> for AdminError {
+    fn from(error: crate::embedded::Error) -> Self {
+        Self(StatusCode::INTERNAL_SERVER_ERROR, error.message)
+    }
+}
+
+impl From<crate::store::Error> for AdminError {
+    fn from(error: crate::store::Error) -> Self {
+        tracing::error!("control API: {error}");
+        Self(
+            StatusCode::INTERNAL_SERVER_ERROR,
+            "the database failed; the log says more".to_owned(),
+        )
+    }
+}
+
+pub(super) fn router(app: Arc<App>) -> Router<Arc<App>> {
+    Router::new()
+        .route("/health", get(health))
+        .route("/status", get(status))
+        .route("/flush", post(flush))
+        .route("/clock", get(clock).post(set_clock))
+        .route("/events", get(export).post(import))
+        .route("/sns/messages", get(messages))
+        .route("/reset", post(reset))
+        .route("/metrics", get(metrics))
+        .fallback(unknown)
+        .method_not_allowed_fallback(wrong_method)
+        .layer(middleware::from_fn_with_state(app, admit))
+}
+
+async fn admit(
+    State(app): State<Arc<App>>,
+    ConnectInfo(peer): ConnectInfo<SocketAddr>,
+    request: Request,
+    next: Next,
+) -> Response {
+    let admitted = match &app.config.control_token {
+        Some(token) => request
+            .headers()
+            .get(header::AUTHORIZATION)
+            .and_then(|value| value.as_bytes().strip_prefix(b"Bearer "))
+            .is_some_and(|given| same(given, token.expose().as_bytes())),
+        // A page in a browser on this machine can call us too, but not without naming its origin.
+        None => {
+            peer.ip().to_canonical().is_loopback()
+                && !request.headers().contains_key(header::ORIGIN)
+        }
+    };
+    if admitted {
+        return next.run(request).await;
+    }
+    let message = "the control API answers on loopback, or with --control-token as a bearer token";
+    AdminError(StatusCode::FORBIDDEN, message.to_owned()).into_response()
+}
+
+/// Compares in a time that does not tell where the two differ.
+fn same(given: &[u8], token: &[u8]) -> bool {
+    given.len() == token.len()
+        && given
+            .iter()
+            .zip(token)
+            .fold(0, |differ, (a, b)| differ | (a ^ b))
+            == 0
+}
+
+fn reply<T: Serialize + ?Sized>(status: StatusCode, body: &T) -> Response {
+    let text = serde_json::to_vec(body).unwrap_or_else(|_| b"{}".to_vec());
+    let mut response = Response::new(Body::from(text));
+    *response.status_mut() = status;
+    response.headers_mut().insert(
+        header::CONTENT_TYPE,
+        HeaderValue::from_static("application/json"),
+    );
+    response
+}
+
+fn ok<T: Serialize + ?Sized>(body: &T) -> Response {
+    reply(StatusCode::OK, body)
+}
+
+/// The JSON body of a request; an empty one counts as `{}`.
+async fn body<T: for<'de> Deserialize<'de>>(request: Request) -> Result<T> {
+    let body = Limited::new(request.into_body(), BODY_LIMIT)
+        .collect()
+        .await;
+    let body = body
+        .map_err(|error| AdminError::bad(format!("cannot read the body: {error}")))?
+        .to_bytes();
+    let text: &[u8] = if body.is_empty() { b"{}" } else { &body };
+    serde_json::from_slice(text).map_err(|error| AdminError::bad(error.to_string()))
+}
+
+async fn unknown() -> AdminError {
+    AdminError(
+        StatusCode::NOT_FOUND,
+        "the control API has no such call".to_owned(),
+    )
+}
+
+async fn wrong_method() -> AdminError {
+    AdminError(
+        StatusCode::METHOD_NOT_ALLOWED,
+        "the control API has no such call with this method".to_owned(),
+    )
+}
+
+async fn health() -> Response {
+    ok(&json!({ "status": "ok", "version": env!("CARGO_PKG_VERSION") }))
+}
+
+async fn status(State(app): State<Arc<App>>) -> Result<Response> {
+    let backlogs = app.store.backlogs().await?;
+    let mut trails = Vec::new();
+    for trail in app.store.trails_all().await? {
+        let backlog = backlogs.iter().find(|backlog| backlog.trail_id == trail.id);
+        let status = app
+            .store
+            .delivery_status_get(trail.id, &trail.home_region)
+            .await?;
+        trails.push(json!({
+            "trail": trail.arn(),
+            "isLogging": trail.is_logging,
+            "backlog": {
+                "logFiles": backlog.map_or(0, |backlog| backlog.log_files),
+                "events": backlog.map_or(0, |backlog| backlog.events),
+            },
+            "latestDeliveryError": status.log_files.error,
+            "latestNotificationError": status.notifications.error,
+        }));
+    }
+    let config = &app.config;
+    Ok(ok(&json!({
+        "version": env!("CARGO_PKG_VERSION"),
+        "now": rfc3339(app.clock.now()),
+        "config": {
+            "dataDir": config.data_dir,
+            "upstream": config.upstream.as_ref().map(ToString::to_string),
+            "region": config.region,
+            "accountId": app.default_account().await,
+            "deliveryIntervalSeconds": config.delivery_interval,
+            "eventVersion": config.event_version,
+            "trailsPerRegion": config.trails_per_region,
+            "maxRecordedBodyBytes": config.max_recorded_body,
+        },
+        "events": app.store.event_count().await?,
+        "trails": trails,
+    })))
+}
+
+/// What a flush is asked for.
+#[derive(Debug, Default, Deserialize)]
+#[serde(deny_unknown_fields)]
+struct FlushBody {
+    digests: Option<bool>,
+}
+
+/// Delivers now what is recorded and wanted.
+async fn flush(State(app): State<Arc<App>>, request: Request) -> Result<Response> {
+    let FlushBody { digests } = body(request).await?;
+    if digests == Some(true) {
+        return Err(AdminError::bad(
+            "digests: localtrail does not write digest files",
+        ));
+    }
+    let report = app.worker.flush().await?;
+    let log_files: Vec<Value> = report
+        .delivered
+        .iter()
+        .map(|file| json!({ "trail": file.trail_arn, "bucket": file.bucket, "key": file.key, "events": file.events }))
+        .collect();
+    let failed: Vec<Value> = report
+        .failed
+        .iter()
+        .map(|failed| json!({ "trail": failed.trail_arn, "error": failed.error }))
+        .collect();
+    Ok(ok(&json!({ "logFiles": log_files, "failed": failed })))
+}
+
+async fn clock(State(app): State<Arc<App>>) -> Response {
+    ok(&json!({ "now": rfc3339(app.clock.now()), "frozen": app.clock.is_frozen() }))
+}
+
+/// What the clock is told; one member at a time.
+#[derive(Debug, Default, Deserialize)]
+#[serde(deny_unknown_fields)]
+struct ClockChange {
+    /// RFC 3339.
+    set: Option<String>,
+    /// ISO 8601 duration: `PT5M`, `P1DT12H`.
+    advance: Option<String>,
+    freeze: Option<bool>,
+    resume: Option<bool>,
+}
+
+async fn set_clock(State(app): State<Arc<App>>, request: Request) -> Result<Response> {
+    let change: ClockChange = body(request).await?;
+    let now = app.clock.now();
+    match change {
+        ClockChange {
+            set: Some(set),
+            advance: None,
+            freeze: None,
+            resume: None,
+        } => {
+            let target = DateTime::parse_from_rfc3339(&set).map_err(|error| {
+                AdminError::bad(format!(
+                    "set: {error}; a time such as 2026-11-22T15:00:00Z is needed"
+                ))
+            })?;
+            if target < now {
+                return Err(AdminError::bad(format!(
+                    "set: time does not go back; it is {}",
+                    rfc3339(now)
+                )));
+            }
+            app.worker.advance(target.to_utc()).await?;
+        }
+        ClockChange {
+            set: None,
+            advance: Some(by),
+            freeze: None,
+            resume: None,
+        } => {
+            let target = duration(&by).and_then(|by| now.checked_add_signed(by));
+            let target = target.ok_or_else(|| {
+                AdminError::bad(format!(
+                    "advance: {by:?} is no duration; one such as PT5M or P1DT12H is needed"
+                ))
+            })?;
+            app.worker.advance(target).await?;
+        }
+        ClockChange {
+            set: None,
+            advance: None,
+            freeze: Some(true),
+            resume: None,
+        } => app.clock.freeze(),
+        ClockChange {
+            set: None,
+            advance: None,
+            freeze: None,
+            resume: Some(true),
+        } => app.clock.resume(),
+        _ => {
+            let forms = r#"one of {"set":"RFC3339"}, {"advance":"PT5M"}, {"freeze":true}, {"resume":true} is needed"#;
+            return Err(AdminError::bad(forms));
+        }
+    }
+    Ok(clock(State(app)).await)
+}
+
+/// An ISO 8601 duration of days, hours, minutes and seconds (whole numbers; weeks alone too).
+fn duration(text: &str) -> Option<TimeDelta> {
+    let mut rest = text.strip_prefix('P')?;
+    let mut in_time = false;
+    let mut total = TimeDelta::zero();
+    let mut parts = 0;
+    while !rest.is_empty() {
+        if let Some(time) = rest.strip_prefix('T') {
+            if std::mem::replace(&mut in_time, true) || time.is_empty() {
+                return None;
+            }
+            rest = time;
+        }
+        let digits = rest.find(|c: char| !c.is_ascii_digit())?;
+        let count: i64 = rest[..digits].parse().ok()?;
+        let unit = rest[digits..].chars().next()?;
+        let part = match (unit, in_time) {
+            ('W', false) => TimeDelta::try_weeks(count),
+            ('D', false) => TimeDelta::try_days(count),
+            ('H', true) => TimeDelta::try_hours(count),
+            ('M', true) => TimeDelta::try_minutes(count),
+            ('S', true) => TimeDelta::try_seconds(count),
+            _ => None,
+        };
+        total = total.checked_add(&part?)?;
+        parts += 1;
+        rest = &rest[digits + unit.len_utf8()..];
+    }
+    (parts > 0).then_some(total)
+}
+
+#[derive(Debug, Deserialize)]
+#[serde(deny_unknown_fields)]
+struct ImportBody {
+    #[serde(rename = "Records")]
+    records: Vec<Value>,
+}
+
+async fn import(State(app): State<Arc<App>>, request: Request) -> Result<Response> {
+    let ImportBody { records } = body(request).await?;
+    let default_account = app.default_account().await;
+    let mut events = Vec::with_capacity(records.len());
+    for (index, record) in records.into_iter().enumerate() {
+        let event = imported(&app, record, &default_account);
+        events
+            .push(event.map_err(|reason| AdminError::bad(format!("Records[{index}]: {reason}")))?);
+    }
+    let ids: Vec<String> = events.iter().map(|event| event.event_id.clone()).collect();
+    let imported = {
+        let app = Arc::clone(&app);
+        async move { app.recorder.import(events).await }
+    };
+    let duplicates = ToTheEnd::new(imported).await.map_err(|error| {
+        tracing::error!("cannot store imported records: {error}");
+        AdminError(
+            StatusCode::INTERNAL_SERVER_ERROR,
+            "the records cannot be stored; the log says why".to_owned(),
+        )
+    })?;
+    // An id that stands twice in the request is recorded once, and a duplicate once.
+    let mut left = duplicates.clone();
+    left.sort_unstable();
+    let mut recorded: Vec<&String> = ids
+        .iter()
+        .rev()
+        .filter(|id| match left.binary_search(id) {
+            Ok(at) => {
+                left.remove(at);
+                false
+            }
+            Err(_) => true,
+        })
+        .collect();
+    recorded.reverse();
+    Ok(ok(
+        &json!({ "recorded": recorded, "duplicates": duplicates }),
+    ))
+}
+
+/// A record that was brought in, with what it does not say filled in.
+fn imported(app: &App, record: Value, default_account: &str) -> std::result::Result<Event, String> {
+    let Value::Object(mut record) = record else {
+        return Err("not an object".to_owned());
+    };
+    for name in ["eventSource", "eventName"] {
+        if record
+            .get(name)
+            .and_then(Value::as_str)
+            .is_none_or(str::is_empty)
+        {
+            return Err(format!("{name} is needed, as a string"));
+        }
+    }
+    let name = record["eventName"].as_str().unwrap_or_default();
+    let read_only = catalog::reads_by_name(name);
+    let identity = record.get("userIdentity");
+    if identity.is_some_and(|identity| !identity.is_object()) {
+        return Err("userIdentity is not an object".to_owned());
+    }
+    let account = identity
+        .and_then(|identity| identity["accountId"].as_str())
+        .unwrap_or(default_account)
+        .to_owned();
+    let is_management = record
+        .get("eventCategory")
+        .is_none_or(|category| category == "Management");
+    let defaults = [
+        ("eventVersion", json!(app.config.event_version)),
+        ("userIdentity", json!({})),
+        (
+            "eventTime",
+            json!(app.clock.now().to_rfc3339_opts(SecondsFormat::Secs, true)),
+        ),
+        ("awsRegion", json!(app.config.region)),
+        ("sourceIPAddress", json!("127.0.0.1")),
+        ("eventID", json!(app.ids.uuid().to_string())),
+        ("readOnly", json!(read_only)),
+        ("eventType", json!("AwsApiCall")),
+        ("managementEvent", json!(is_management)),
+        ("recipientAccountId", json!(account)),
+    ];
+    for (name, value) in defaults {
+        record.entry(name).or_insert(value);
+    }
+    serde_json::from_value(Value::Object(record)).map_err(|error| error.to_string())
+}
+
+#[derive(Debug, Default, Deserialize)]
+#[serde(rename_all = "camelCase", deny_unknown_fields)]
+struct ExportQuery {
+    event_name: Option<String>,
+    event_source: Option<String>,
+    user_name: Option<String>,
+    access_key_id: Option<String>,
+    region: Option<String>,
+    account: Option<String>,
+    category: Option<String>,
+    since: Option<DateTime<Utc>>,
+    until: Option<DateTime<Utc>>,
+    limit: Option<u32>,
+    next_token: Option<i64>,
+}
+
+#[derive(Debug, Serialize)]
+struct Exported {
+    #[serde(rename = "Records")]
+    records: Vec<Box<RawValue>>,
+    #[serde(rename = "nextToken", skip_serializing_if = "Option::is_none")]
+    next_token: Option<String>,
+}
+
+async fn export(
+    State(app): State<Arc<App>>,
+    query: std::result::Result<Query<ExportQuery>, axum::extract::rejection::QueryRejection>,
+) -> Result<Response> {
+    let Query(query) = query.map_err(|error| AdminError::bad(error.body_text()))?;
+    let filter = ExportFilter {
+        name: query.event_name,
+        source: query.event_source,
+        user_name: query.user_name,
+        access_key_id: query.access_key_id,
+        region: query.region,
+        account: query.account,
+        category: query.category,
+        since_ms: query.since.map(|time| time.timestamp_millis()),
+        until_ms: query.until.map(|time| time.timestamp_millis()),
+    };
+    let limit = query.limit.unwrap_or(PAGE).clamp(1, LONGEST_PAGE);
+    let rows = app
+        .store
+        .event_export(&filter, query.next_token.unwrap_or(0), limit)
+        .await?;
+    let full = rows.len() == limit as usize;
+    let next_token = rows.last().filter(|_| full).map(|(id, _)| id.to_string());
+    let records = rows
+        .into_iter()
+        .filter_map(|(_, record)| RawValue::from_string(record).ok())
+        .collect();
+    Ok(ok(&Exported {
+        records,
+        next_token,
+    }))
+}
+
+#[derive(Debug, Default, Deserialize)]
+#[serde(rename_all = "camelCase", deny_unknown_fields)]
+struct MessagesQuery {
+    topic_arn: Option<String>,
+    limit: Option<u32>,
+}
+
+/// What was published to embedded SNS, newest first.
+async fn messages(
+    State(app): State<Arc<App>>,
+    query: std::result::Result<Query<MessagesQuery>, axum::extract::rejection::QueryRejection>,
+) -> Result<Response> {
+    let Query(query) = query.map_err(|error| AdminError::bad(error.body_text()))?;
+    let limit = query.limit.unwrap_or(PAGE).clamp(1, LONGEST_PAGE);
+    let messages = app
+        .embedded
+        .sns
+        .messages(query.topic_arn.as_deref(), limit)
+        .await?;
+    Ok(ok(&json!({ "Messages": messages })))
+}
+
+async fn reset(State(app): State<Arc<App>>) -> Result<Response> {
+    app.reset().await?;
+    Ok(ok(&json!({})))
+}
+
+async fn metrics(State(app): State<Arc<App>>) -> Result<Response> {
+    let counts = &app.recorder.counts;
+    let backlogs = app.store.backlogs().await?;
+    let rows = [
+        (
+            "localtrail_calls_recorded_total",
+            "counter",
+            counts.recorded.load(Ordering::Relaxed),
+        ),
+        (
+            "localtrail_calls_skipped_total",
+            "counter",
+            counts.skipped.load(Ordering::Relaxed),
+        ),
+        (
+            "localtrail_calls_not_recorded_total",
+            "counter",
+            counts.failed.load(Ordering::Relaxed),
+        ),
+        (
+            "localtrail_log_files_delivered_total",
+            "counter",
+            app.worker.delivered(),
+        ),
+        (
+            "localtrail_delivery_failures_total",
+            "counter",
+            app.worker.failures(),
+        ),
+        (
+            "localtrail_log_files_waiting",
+            "gauge",
+            sum(backlogs.iter().map(|backlog| backlog.log_files)),
+        ),
+        (
+            "localtrail_events_waiting",
+            "gauge",
+            sum(backlogs.iter().map(|backlog| backlog.events)),
+        ),
+    ];
+    let text: String = rows
+        .iter()
+        .map(|(name, kind, value)| format!("# TYPE {name} {kind}\n{name} {value}\n"))
+        .collect();
+    let mut response = Response::new(Body::from(text));
+    let content_type = HeaderValue::from_static("text/plain; version=0.0.4");
+    response
+        .headers_mut()
+        .insert(header::CONTENT_TYPE, content_type);
+    Ok(response)
+}
+
+fn sum(counts: impl Iterator<Item = i64>) -> u64 {
+    counts.filter_map(|count| u64::try_from(count).ok()).sum()
+}
+
+fn rfc3339(time: DateTime<Utc>) -> String {
+    time.to_rfc3339_opts(SecondsFormat::AutoSi, true)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn durations_are_read() {
+        for (text, seconds) in [
+            ("PT5M", Some(300)),
+            ("P1D", Some(86_400)),
+            ("P1DT1H1M1S", Some(90_061)),
+            ("P2W", Some(1_209_600)),
+            ("PT0S", Some(0)),
+            ("P", None),
+            ("PT", None),
+            ("5M", None),
+            ("P5M", None),
+            ("PT5", None),
+            ("PT-5M", None),
+            ("PT1H1D", None),
+            ("PT99999999999999999999S", None),
+            ("PT9999999999999999H", None),
+            ("PTé", None),
+        ] {
+            assert_eq!(
+                duration(text),
+                seconds.and_then(TimeDelta::try_seconds),
+                "{text}"
+            );
+        }
+    }
+}

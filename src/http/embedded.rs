@@ -1,0 +1,276 @@
+//! The way to the embedded S3, SNS and STS: takes off what belongs to the transport (signature, chunks, virtual
+//! hosts), and writes their answers in the caller's protocol.
+
+use std::pin::Pin;
+use std::task::{Context, Poll, ready};
+
+use axum::body::Body;
+use axum::extract::Request;
+use axum::response::Response;
+use bytes::Bytes;
+use http::{HeaderMap, HeaderName, HeaderValue, StatusCode, Uri, header};
+use http_body::Frame;
+
+use super::Caller;
+use super::reply::Replier;
+use crate::app::App;
+use crate::aws::body::{self, ChunkDecoder};
+use crate::aws::route::{self, Route};
+use crate::aws::{encode, params};
+use crate::config::Embedded;
+use crate::embedded;
+
+/// Longest form that SNS or STS reads; SNS takes messages of 256 KiB.
+const FORM_LIMIT: usize = 2 << 20;
+/// Query parameters that sign a request; the embedded S3 runs behind the check.
+const SIGNING_PARAMETERS: [&str; 10] = [
+    "x-amz-algorithm",
+    "x-amz-credential",
+    "x-amz-date",
+    "x-amz-expires",
+    "x-amz-signedheaders",
+    "x-amz-signature",
+    "x-amz-security-token",
+    "awsaccesskeyid",
+    "signature",
+    "expires",
+];
+
+pub(super) async fn answer(
+    app: &App,
+    caller: &Caller,
+    replier: &Replier,
+    service: Embedded,
+    request: Request,
+) -> Response {
+    let who = embedded_caller(app, caller);
+    match service {
+        Embedded::S3 => {
+            let response = app.embedded.s3.call(who, without_transport(request)).await;
+            let mut response = response.map(Body::new);
+            replier.stamp(&mut response);
+            response
+        }
+        Embedded::Sns | Embedded::Sts => {
+            call_form(app, who, caller, replier, service, request).await
+        }
+    }
+}
+
+fn embedded_caller(app: &App, caller: &Caller) -> embedded::Caller {
+    let access_key = caller
+        .signature
+        .as_ref()
+        .map(|signature| signature.access_key.clone());
+    let principal = app.recorder.identities.of_key(
+        access_key.as_deref().unwrap_or_default(),
+        &caller.default_account,
+        &caller.region,
+    );
+    embedded::Caller {
+        account: principal.account.clone(),
+        region: caller.region.clone(),
+        principal_id: principal.principal_id.clone(),
+        arn: principal.arn.clone(),
+        access_key,
+    }
+}
+
+async fn call_form(
+    app: &App,
+    who: embedded::Caller,
+    caller: &Caller,
+    replier: &Replier,
+    service: Embedded,
+    request: Request,
+) -> Response {
+    let (parts, body) = request.into_parts();
+    let Some(body) = super::collect(body, FORM_LIMIT).await else {
+        let message = format!("the body is longer than {FORM_LIMIT} bytes");
+        return replier.error(
+            StatusCode::PAYLOAD_TOO_LARGE,
+            "RequestEntityTooLarge",
+            &message,
+        );
+    };
+    let Some(form) = body::decode(&parts.headers, &body, FORM_LIMIT) else {
+        return replier.error(
+            StatusCode::BAD_REQUEST,
+            "MalformedInput",
+            "the body cannot be decoded",
+        );
+    };
+    let Route::Call(call) = route::find(&parts, caller.signature.as_ref(), &form) else {
+        let message = "Could not find operation. Check Action and Version.";
+        return replier.error(StatusCode::BAD_REQUEST, "InvalidAction", message);
+    };
+    let operation = &call.operation.name;
+    let is_link = matches!(&**operation, "ConfirmSubscription" | "Unsubscribe");
+    if caller.signature.is_none() && !call.operation.unsigned && !is_link {
+        let message = "Request is missing Authentication Token";
+        return replier.error(StatusCode::FORBIDDEN, "MissingAuthenticationToken", message);
+    }
+    let input = match params::request(&call, &parts, &form) {
+        Ok(input) => input,
+        Err(error) => {
+            return replier.error(
+                StatusCode::BAD_REQUEST,
+                "MalformedInput",
+                &error.to_string(),
+            );
+        }
+    };
+    let answered = match service {
+        Embedded::Sns => app.embedded.sns.call(&who, operation, &input).await,
+        Embedded::Sts | Embedded::S3 => app.embedded.sts.call(&who, operation, &input).await,
+    };
+    match answered {
+        Ok(output) => {
+            let (body, content_type) = encode::output(&call, &output, &replier.request_id);
+            replier.response(StatusCode::OK, content_type, body)
+        }
+        Err(error) => {
+            let status =
+                StatusCode::from_u16(error.status).unwrap_or(StatusCode::INTERNAL_SERVER_ERROR);
+            replier.error(status, &error.code, &error.message)
+        }
+    }
+}
+
+/// An S3 request as one that was never signed or framed, in path style.
+fn without_transport(mut request: Request) -> Request {
+    if let Some(uri) = plain_uri(&request) {
+        *request.uri_mut() = uri;
+    }
+    let chunked = body::is_aws_chunked(request.headers());
+    let headers = request.headers_mut();
+    headers.remove(header::AUTHORIZATION);
+    headers.remove("x-amz-security-token");
+    headers.remove("x-amz-content-sha256");
+    if !chunked {
+        return request;
+    }
+    let length = headers.remove("x-amz-decoded-content-length");
+    match length {
+        Some(length) => drop(headers.insert(header::CONTENT_LENGTH, length)),
+        None => drop(headers.remove(header::CONTENT_LENGTH)),
+    }
+    headers.remove("x-amz-trailer");
+    keep_other_encodings(headers);
+    request.map(|body| {
+        Body::new(Unchunked {
+            inner: body,
+            decoder: ChunkDecoder::default(),
+            trailers_wanted: true,
+        })
+    })
+}
+
+/// Path-style URI without the parameters that sign; `None` where nothing is to be changed.
+fn plain_uri(request: &Request) -> Option<Uri> {
+    let host = request
+        .headers()
+        .get(header::HOST)
+        .and_then(|host| host.to_str().ok());
+    let bucket = host
+        .or(request.uri().host())
+        .and_then(route::virtual_bucket);
+    let query = request.uri().query().unwrap_or_default();
+    let signs = |pair: &&str| {
+        let name = pair
+            .split('=')
+            .next()
+            .unwrap_or_default()
+            .to_ascii_lowercase();
+        SIGNING_PARAMETERS.contains(&name.as_str())
+    };
+    if bucket.is_none() && !query.split('&').any(|pair| signs(&pair)) {
+        return None;
+    }
+    let kept: Vec<&str> = query
+        .split('&')
+        .filter(|pair| !pair.is_empty() && !signs(pair))
+        .collect();
+    let path = request.uri().path();
+    let path = bucket.map_or_else(|| path.to_owned(), |bucket| format!("/{bucket}{path}"));
+    let text = if kept.is_empty() {
+        path
+    } else {
+        format!("{path}?{}", kept.join("&"))
+    };
+    text.parse().ok()
+}
+
+/// `aws-chunked,gzip` → `gzip`.
+fn keep_other_encodings(headers: &mut HeaderMap) {
+    let Some(encodings) = headers.remove(header::CONTENT_ENCODING) else {
+        return;
+    };
+    let Ok(encodings) = encodings.to_str() else {
+        return;
+    };
+    let others: Vec<&str> = encodings
+        .split(',')
+        .map(str::trim)
+        .filter(|name| *name != "aws-chunked")
+        .collect();
+    if !others.is_empty()
+        && let Ok(value) = HeaderValue::from_str(&others.join(","))
+    {
+        headers.insert(header::CONTENT_ENCODING, value);
+    }
+}
+
+/// A body without its aws-chunked framing.
+struct Unchunked {
+    inner: Body,
+    decoder: ChunkDecoder,
+    trailers_wanted: bool,
+}
+
+fn trailers(pairs: &[(String, String)]) -> HeaderMap {
+    let header = |(name, value): &(String, String)| {
+        Some((
+            name.parse::<HeaderName>().ok()?,
+            HeaderValue::from_str(value).ok()?,
+        ))
+    };
+    pairs.iter().filter_map(header).collect()
+}
+
+impl http_body::Body for Unchunked {
+    type Data = Bytes;
+    type Error = axum::Error;
+
+    fn poll_frame(
+        mut self: Pin<&mut Self>,
+        cx: &mut Context<'_>,
+    ) -> Poll<Option<Result<Frame<Bytes>, axum::Error>>> {
+        loop {
+            match ready!(Pin::new(&mut self.inner).poll_frame(cx)) {
+                Some(Ok(frame)) => {
+                    let Ok(piece) = frame.into_data() else {
+                        continue;
+                    };
+                    match self.decoder.push(&piece) {
+                        Ok(content) if content.is_empty() => {}
+                        Ok(content) => return Poll::Ready(Some(Ok(Frame::data(content)))),
+                        Err(error) => return Poll::Ready(Some(Err(axum::Error::new(error)))),
+                    }
+                }
+                Some(Err(error)) => return Poll::Ready(Some(Err(error))),
+                None if self.decoder.is_complete() => {
+                    // The checksum of a body sent in chunks stands behind it.
+                    let trailers = std::mem::take(&mut self.trailers_wanted)
+                        .then(|| trailers(self.decoder.trailers()))
+                        .filter(|trailers| !trailers.is_empty());
+                    return Poll::Ready(trailers.map(|trailers| Ok(Frame::trailers(trailers))));
+                }
+                None => {
+                    let error = body::ChunkError("the body ends before its last chunk");
+                    return Poll::Ready(Some(Err(axum::Error::new(error))));
+                }
+            }
+        }
+    }
+}

@@ -1,0 +1,317 @@
+//! The front door: bytes in, bytes out. Picks who answers a request from its head alone, sees to it that the call is
+//! recorded before the caller has its whole answer, and knows nothing of what the call does.
+
+pub mod admin;
+mod embedded;
+mod reply;
+
+use std::net::{IpAddr, SocketAddr};
+use std::sync::Arc;
+
+use axum::Router;
+use axum::body::Body;
+use axum::extract::{ConnectInfo, Request, State};
+use axum::response::Response;
+use bytes::{Bytes, BytesMut};
+use http::request::Parts;
+use http::{Method, StatusCode, header};
+use http_body::Body as _;
+use http_body_util::BodyExt;
+
+use crate::api::{self, Cx};
+use crate::app::App;
+use crate::aws::models;
+use crate::aws::route::{self, Call, Route};
+use crate::aws::sigv4::{self, Signature};
+use crate::config::Embedded;
+use crate::record::CallSeen;
+use crate::record::proxy::{self, Seen, ToTheEnd, UpstreamError};
+use reply::Replier;
+
+/// Longest body of a call to CloudTrail itself.
+const API_BODY_LIMIT: usize = 1 << 20;
+/// Answers up to this length are sent in one piece.
+const SMALL_ANSWER: u64 = 64 << 10;
+/// How much is read of a body that nobody wants.
+const DRAIN_LIMIT: usize = 64 << 20;
+
+/// Everything that the port answers.
+pub fn router(app: Arc<App>) -> Router {
+    Router::new()
+        .nest("/_localtrail", admin::router(Arc::clone(&app)))
+        .fallback(door)
+        .with_state(app)
+}
+
+/// Who answers a request.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Door {
+    /// CloudTrail itself.
+    Api,
+    Embedded(Embedded),
+    Upstream,
+    /// Neither embedded nor is there an upstream.
+    Nobody,
+}
+
+impl Door {
+    fn of(signing_name: &str, app: &App) -> Self {
+        let embedded = match signing_name {
+            "cloudtrail" => return Self::Api,
+            "s3" => Some(Embedded::S3),
+            "sns" => Some(Embedded::Sns),
+            "sts" => Some(Embedded::Sts),
+            _ => None,
+        };
+        match embedded {
+            Some(service) if app.config.embeds(service) => Self::Embedded(service),
+            _ if app.upstream.is_some() => Self::Upstream,
+            _ => Self::Nobody,
+        }
+    }
+}
+
+/// A request at the door, before anyone answers it.
+pub(super) struct Caller {
+    pub(super) signature: Option<Signature>,
+    pub(super) signing_name: String,
+    pub(super) region: String,
+    pub(super) peer: IpAddr,
+    /// Account of callers whose access key does not say.
+    pub(super) default_account: String,
+}
+
+/// A caller who hangs up does not stop a call half-way, nor its record.
+async fn door(
+    State(app): State<Arc<App>>,
+    ConnectInfo(peer): ConnectInfo<SocketAddr>,
+    request: Request,
+) -> Response {
+    ToTheEnd::new(answer(app, peer, request)).await
+}
+
+async fn answer(app: Arc<App>, peer: SocketAddr, request: Request) -> Response {
+    let (parts, body) = request.into_parts();
+    let signature = sigv4::parse(&parts);
+    let readable = signature.as_ref().ok().cloned().flatten();
+    let (signing_name, body) = asked_for(&app, &parts, readable.as_ref(), body).await;
+    let door = Door::of(&signing_name, &app);
+    let region = readable
+        .as_ref()
+        .map(|signature| signature.region.clone())
+        .filter(|region| !region.is_empty());
+    let caller = Caller {
+        signing_name,
+        region: region.unwrap_or_else(|| app.config.region.clone()),
+        peer: peer.ip(),
+        default_account: app.default_account().await,
+        signature: readable,
+    };
+    let replier = Replier::new(&parts, &caller, &app.ids);
+    if door != Door::Upstream
+        && let Err(error) = signature
+    {
+        drain(body).await;
+        return replier.incomplete_signature(&error);
+    }
+
+    let head = parts.clone();
+    let (body, sent) = proxy::tee(body, app.recorder.body_limit());
+    let response = match door {
+        Door::Api => call_api(&app, &caller, &replier, &parts, body).await,
+        Door::Embedded(service) => {
+            embedded::answer(
+                &app,
+                &caller,
+                &replier,
+                service,
+                Request::from_parts(parts, body),
+            )
+            .await
+        }
+        Door::Upstream => forward(&app, &replier, Request::from_parts(parts, body), &sent).await,
+        Door::Nobody => {
+            // The operation may stand in it.
+            drain(body).await;
+            let service = &caller.signing_name;
+            let message = format!(
+                "localtrail has no {service}: it embeds S3, SNS and STS, and every other service is answered by the \
+                 emulator that --upstream names."
+            );
+            replier.error(StatusCode::NOT_IMPLEMENTED, "ServiceUnavailable", &message)
+        }
+    };
+    recorded(&app, caller, head, sent, response).await
+}
+
+/// The signing name of the service asked for, and the body. Of an unsigned query call only its
+/// `Action` and `Version` tell.
+async fn asked_for(
+    app: &App,
+    parts: &Parts,
+    signature: Option<&Signature>,
+    body: Body,
+) -> (String, Body) {
+    let signing_name = route::signing_name(parts, signature);
+    let embeds = app.config.embeds(Embedded::Sns) || app.config.embeds(Embedded::Sts);
+    let content_type = parts.headers.get(header::CONTENT_TYPE);
+    let is_form = content_type.is_some_and(|it| {
+        it.as_bytes()
+            .starts_with(b"application/x-www-form-urlencoded")
+    });
+    let query = parts.uri.query().unwrap_or_default();
+    let in_query = query.split('&').any(|pair| pair.starts_with("Action="));
+    if signature.is_some() || !embeds || !(is_form || in_query) || parts.uri.path() != "/" {
+        return (signing_name, body);
+    }
+    let Some(form) = collect(body, API_BODY_LIMIT).await else {
+        return (signing_name, Body::empty());
+    };
+    let signing_name = match route::find(parts, signature, &form) {
+        Route::Call(Call { service, .. }) | Route::Service(service, _) => {
+            service.signing_name.to_string()
+        }
+        Route::Unknown { .. } => signing_name,
+    };
+    (signing_name, Body::from(form))
+}
+
+/// The answer, which does not end before its call is recorded.
+async fn recorded(
+    app: &Arc<App>,
+    caller: Caller,
+    head: Parts,
+    sent: Seen,
+    response: Response,
+) -> Response {
+    let (parts, body) = response.into_parts();
+    let (body, received) = proxy::tee(body, app.recorder.body_limit());
+    let length = body.size_hint().exact();
+    let seen = CallSeen {
+        parts: head,
+        signature: caller.signature,
+        request_body: sent,
+        status: parts.status,
+        response_headers: parts.headers.clone(),
+        response_body: received,
+        peer: caller.peer,
+        default_account: caller.default_account,
+    };
+    // Of such an answer the caller has everything with its head.
+    let ends_with_head = seen.parts.method == Method::HEAD || length == Some(0);
+    let app = Arc::clone(app);
+    if !ends_with_head && length.is_none_or(|length| length > SMALL_ANSWER) {
+        let record = async move { app.recorder.record(seen).await };
+        return Response::from_parts(parts, proxy::hold_end(body, record));
+    }
+    // A small answer is sent in one piece, head and all.
+    let whole = match ends_with_head {
+        true => Ok(body),
+        false => body.collect().await.map(|body| Body::from(body.to_bytes())),
+    };
+    app.recorder.record(seen).await;
+    match whole {
+        Ok(body) => Response::from_parts(parts, body),
+        // The upstream broke off; the caller is to see that, and no shorter answer.
+        Err(error) => Response::from_parts(parts, Body::new(proxy::Broken(Some(error)))),
+    }
+}
+
+async fn call_api(
+    app: &App,
+    caller: &Caller,
+    replier: &Replier,
+    parts: &Parts,
+    body: Body,
+) -> Response {
+    let Some(signature) = &caller.signature else {
+        return replier.api_error(&api::Error::missing_authentication_token());
+    };
+    let principal = app.recorder.identities.of_key(
+        &signature.access_key,
+        &caller.default_account,
+        &caller.region,
+    );
+    let Some(body) = collect(body, API_BODY_LIMIT).await else {
+        return replier.api_error(&api::Error::request_too_large(API_BODY_LIMIT));
+    };
+    // SDKs differ in what stands before the last dot (facts 1.1).
+    let target = parts
+        .headers
+        .get("x-amz-target")
+        .and_then(|target| target.to_str().ok());
+    let operation = target
+        .and_then(|target| target.rsplit('.').next())
+        .unwrap_or_default();
+    let cx = Cx {
+        account: principal.account.clone(),
+        region: caller.region.clone(),
+        store: app.store.clone(),
+        targets: app.targets.clone(),
+        clock: app.clock.clone(),
+        ids: app.ids.clone(),
+        trails_per_region: app.config.trails_per_region,
+    };
+    match app.operations.call(operation, cx, &body).await {
+        Ok(body) => replier.json(body),
+        Err(error) => replier.api_error(&error),
+    }
+}
+
+async fn forward(app: &App, replier: &Replier, request: Request, sent: &Seen) -> Response {
+    let Some(upstream) = &app.upstream else {
+        return replier.error(
+            StatusCode::NOT_IMPLEMENTED,
+            "ServiceUnavailable",
+            "there is no upstream",
+        );
+    };
+    match upstream.forward(request, sent).await {
+        Ok(response) => response,
+        Err(error) => {
+            tracing::warn!("{error}");
+            let status = match error {
+                UpstreamError::Unreachable { .. } => StatusCode::BAD_GATEWAY,
+                UpstreamError::Hanging { .. } => StatusCode::GATEWAY_TIMEOUT,
+            };
+            replier.error(status, "ServiceUnavailable", &error.to_string())
+        }
+    }
+}
+
+/// A body of at most `limit` bytes. What is longer is read to its end all the same, as far as that is sane: a caller who
+/// is still sending does not read an answer.
+async fn collect(body: Body, limit: usize) -> Option<Bytes> {
+    let mut body = body;
+    let mut kept = BytesMut::new();
+    while let Some(frame) = body.frame().await {
+        let Ok(data) = frame.ok()?.into_data() else {
+            continue;
+        };
+        if kept.len() + data.len() > limit {
+            drain(body).await;
+            return None;
+        }
+        kept.extend_from_slice(&data);
+    }
+    Some(kept.freeze())
+}
+
+/// Reads what a caller sends and nobody wants.
+async fn drain(mut body: Body) {
+    let mut left = DRAIN_LIMIT;
+    while let Some(Ok(frame)) = body.frame().await {
+        left = left.saturating_sub(frame.data_ref().map_or(0, Bytes::len));
+        if left == 0 {
+            return;
+        }
+    }
+}
+
+/// The service that a signing name stands for, to answer in its protocol.
+fn service_of(signing_name: &str) -> Option<&'static crate::aws::model::Service> {
+    models()
+        .signed_as(signing_name)
+        .first()
+        .and_then(|id| models().service(id))
+}
