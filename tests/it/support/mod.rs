@@ -1,0 +1,246 @@
+//! An application in process: a frozen clock, seeded ids, a temporary folder, and the real SDK on its router.
+
+use std::net::{IpAddr, Ipv4Addr, SocketAddr};
+use std::sync::Arc;
+
+use aws_sdk_cloudtrail::Client;
+use aws_sdk_cloudtrail::config::{BehaviorVersion, Credentials, Region};
+use aws_smithy_runtime_api::client::http::{
+    HttpClient, HttpConnector, HttpConnectorFuture, HttpConnectorSettings, SharedHttpConnector,
+};
+use aws_smithy_runtime_api::client::orchestrator::{HttpRequest, HttpResponse};
+use aws_smithy_runtime_api::client::result::ConnectorError;
+use aws_smithy_runtime_api::client::runtime_components::RuntimeComponents;
+use aws_smithy_types::body::SdkBody;
+use axum::Router;
+use axum::body::Body;
+use axum::extract::ConnectInfo;
+use axum::http::{HeaderMap, Request, Response, StatusCode};
+use bytes::Bytes;
+use chrono::{DateTime, TimeDelta, Utc};
+use clap::Parser;
+use flate2::read::GzDecoder;
+use http_body_util::BodyExt;
+use localtrail::app::App;
+use localtrail::config::CommandLine;
+use localtrail::http::router;
+use localtrail::worker::Report;
+use serde_json::Value;
+use tower_service::Service;
+
+/// The account of an access key that is one.
+pub(crate) const ACCOUNT: &str = "111122223333";
+pub(crate) const REGION: &str = "us-east-1";
+/// Where the clock stands at the start.
+pub(crate) const START: &str = "2026-11-22T15:01:30Z";
+
+/// A server without a port.
+pub(crate) struct TestApp {
+    pub(crate) app: Arc<App>,
+    router: Router,
+}
+
+impl TestApp {
+    pub(crate) async fn new() -> Self {
+        Self::with("").await
+    }
+
+    /// With more options, as on the command line.
+    pub(crate) async fn with(options: &str) -> Self {
+        let words = format!("localtrail --time {START} --seed 1 {options}");
+        let config = CommandLine::parse_from(words.split_whitespace()).config();
+        let app = App::open(config, "http://127.0.0.1:4580").await.unwrap();
+        Self {
+            router: router(Arc::clone(&app)),
+            app,
+        }
+    }
+
+    /// The SDK as root of [`ACCOUNT`] in [`REGION`].
+    pub(crate) fn sdk(&self) -> Client {
+        self.sdk_of(ACCOUNT, REGION)
+    }
+
+    pub(crate) fn sdk_of(&self, access_key: &str, region: &str) -> Client {
+        let config = aws_sdk_cloudtrail::Config::builder()
+            .behavior_version(BehaviorVersion::latest())
+            .credentials_provider(Credentials::new(access_key, "secret", None, None, "test"))
+            .region(Region::new(region.to_owned()))
+            .endpoint_url("http://127.0.0.1:4580")
+            .retry_config(aws_sdk_cloudtrail::config::retry::RetryConfig::disabled())
+            .http_client(InProcess(self.router.clone()))
+            .build();
+        Client::from_conf(config)
+    }
+
+    /// A request as it is, from this machine.
+    pub(crate) async fn send(&self, request: Request<Body>) -> Response<Bytes> {
+        let (parts, body) = answer(&self.router, request).await.into_parts();
+        Response::from_parts(parts, body.collect().await.unwrap().to_bytes())
+    }
+
+    /// A signed request of `service`.
+    pub(crate) async fn call(
+        &self,
+        service: &str,
+        method: &str,
+        path: &str,
+        body: &str,
+    ) -> Response<Bytes> {
+        let scope = format!("{ACCOUNT}/20261122/{REGION}/{service}/aws4_request");
+        let request = Request::builder()
+            .method(method)
+            .uri(path)
+            .header("host", "127.0.0.1:4580")
+            .header("x-amz-date", "20261122T150130Z")
+            .header(
+                "authorization",
+                format!("AWS4-HMAC-SHA256 Credential={scope}, SignedHeaders=host, Signature=0"),
+            )
+            .header("content-type", "application/x-www-form-urlencoded")
+            .body(Body::from(body.to_owned()));
+        self.send(request.unwrap()).await
+    }
+
+    pub(crate) async fn bucket(&self, name: &str) {
+        let answer = self.call("s3", "PUT", &format!("/{name}"), "").await;
+        assert_eq!(answer.status(), StatusCode::OK, "{answer:?}");
+    }
+
+    /// A bucket `logs` and a trail `main` that logs to it.
+    pub(crate) async fn logging_trail(&self) -> Client {
+        self.bucket("logs").await;
+        let sdk = self.sdk();
+        sdk.create_trail()
+            .name("main")
+            .s3_bucket_name("logs")
+            .send()
+            .await
+            .unwrap();
+        sdk.start_logging().name("main").send().await.unwrap();
+        sdk
+    }
+
+    /// A call of the control API.
+    pub(crate) async fn control(
+        &self,
+        method: &str,
+        call: &str,
+        body: Value,
+    ) -> (StatusCode, Value) {
+        let request = Request::builder()
+            .method(method)
+            .uri(format!("/_localtrail/{call}"));
+        let body = if body.is_null() {
+            Body::empty()
+        } else {
+            Body::from(body.to_string())
+        };
+        let answer = self.send(request.body(body).unwrap()).await;
+        (
+            answer.status(),
+            serde_json::from_slice(answer.body()).unwrap_or(Value::Null),
+        )
+    }
+
+    /// Everything recorded, oldest first.
+    pub(crate) async fn events(&self) -> Vec<Value> {
+        let (_, answer) = self.control("GET", "events", Value::Null).await;
+        answer["Records"].as_array().unwrap().clone()
+    }
+
+    /// Moves the clock and does what is due on the way.
+    pub(crate) async fn advance(&self, by: TimeDelta) {
+        self.app.worker.advance(self.now() + by).await.unwrap();
+    }
+
+    pub(crate) async fn settle(&self) -> Report {
+        self.app.worker.settle().await.unwrap()
+    }
+
+    pub(crate) fn now(&self) -> DateTime<Utc> {
+        self.app.clock.now()
+    }
+
+    /// The records of every log file in a bucket, by key.
+    pub(crate) async fn log_files(&self, bucket: &str) -> Vec<(String, Vec<Value>)> {
+        let listed = self
+            .call("s3", "GET", &format!("/{bucket}?list-type=2"), "")
+            .await;
+        let text = String::from_utf8(listed.body().to_vec()).unwrap();
+        let keys = text
+            .split("<Key>")
+            .skip(1)
+            .map(|rest| rest.split("</Key>").next().unwrap().to_owned());
+        let mut files = Vec::new();
+        for key in keys {
+            let (_, bytes) = self.object(bucket, &key).await;
+            let text = std::io::read_to_string(GzDecoder::new(bytes.as_ref())).unwrap();
+            let file: Value = serde_json::from_str(&text).unwrap();
+            files.push((key, file["Records"].as_array().unwrap().clone()));
+        }
+        files
+    }
+
+    pub(crate) async fn object(&self, bucket: &str, key: &str) -> (HeaderMap, Bytes) {
+        let answer = self
+            .call("s3", "GET", &format!("/{bucket}/{key}"), "")
+            .await;
+        assert_eq!(answer.status(), StatusCode::OK, "{key}");
+        (answer.headers().clone(), answer.into_body())
+    }
+}
+
+/// Names of events, in their order.
+pub(crate) fn names(events: &[Value]) -> Vec<&str> {
+    events
+        .iter()
+        .map(|event| event["eventName"].as_str().unwrap())
+        .collect()
+}
+
+async fn answer(router: &Router, mut request: Request<Body>) -> Response<Body> {
+    let peer = SocketAddr::new(IpAddr::V4(Ipv4Addr::LOCALHOST), 40_000);
+    request.extensions_mut().insert(ConnectInfo(peer));
+    match router.clone().call(request).await {
+        Ok(answer) => answer,
+        Err(never) => match never {},
+    }
+}
+
+#[derive(Clone, Debug)]
+struct InProcess(Router);
+
+impl HttpClient for InProcess {
+    fn http_connector(
+        &self,
+        _: &HttpConnectorSettings,
+        _: &RuntimeComponents,
+    ) -> SharedHttpConnector {
+        SharedHttpConnector::new(self.clone())
+    }
+}
+
+impl HttpConnector for InProcess {
+    fn call(&self, request: HttpRequest) -> HttpConnectorFuture {
+        let router = self.0.clone();
+        HttpConnectorFuture::new(async move {
+            let other = |error: Box<dyn std::error::Error + Send + Sync>| {
+                ConnectorError::other(error, None)
+            };
+            let request = request
+                .try_into_http1x()
+                .map_err(|error| other(error.into()))?;
+            let request = request
+                .map(|body| Body::from(body.bytes().expect("requests are not streamed").to_vec()));
+            let (parts, body) = answer(&router, request).await.into_parts();
+            let body = body
+                .collect()
+                .await
+                .map_err(|error| other(error.into()))?
+                .to_bytes();
+            HttpResponse::try_from(Response::from_parts(parts, SdkBody::from(body)))
+                .map_err(|error| other(error.into()))
+        })
+    }
+}
