@@ -3,7 +3,7 @@
 use std::fs::File;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use anyhow::{Context, bail};
 use axum::serve::ListenerExt;
@@ -33,6 +33,9 @@ use crate::worker::Worker;
 const NO_ACCOUNT: &str = "000000000000";
 /// Notifications to HTTP subscribers that may wait.
 const NOTIFICATIONS: usize = 1_024;
+/// How long the upstream's STS may take to tell its account, and how soon it is asked again if it did not.
+const ASK_TIMEOUT: Duration = Duration::from_secs(2);
+const ASK_AGAIN: Duration = Duration::from_secs(5);
 /// How long calls under way may go on after the signal to stop.
 const GRACE: Duration = Duration::from_secs(5);
 
@@ -48,9 +51,17 @@ pub struct App {
     pub operations: &'static Operations,
     pub embedded: EmbeddedServices,
     pub upstream: Option<Upstream>,
-    /// The upstream's account, once it has said so.
-    account: Mutex<Option<String>>,
+    account: Mutex<UpstreamAccount>,
     _folder: Folder,
+}
+
+/// What the upstream's STS has said of its account.
+#[derive(Debug)]
+enum UpstreamAccount {
+    NotAsked,
+    /// It gave no answer, at this time of the machine.
+    Silent(Instant),
+    Known(String),
 }
 
 /// S3, SNS and STS of our own.
@@ -192,7 +203,7 @@ impl App {
             operations: operations(),
             embedded,
             upstream,
-            account: Mutex::new(None),
+            account: Mutex::new(UpstreamAccount::NotAsked),
             _folder: folder,
         }))
     }
@@ -213,9 +224,13 @@ impl App {
         let listener = listener.tap_io(|connection| drop(connection.set_nodelay(true)));
         let server =
             axum::serve(listener, router).with_graceful_shutdown(stop.clone().cancelled_owned());
+        let patience = async {
+            stop.cancelled().await;
+            let _ = tokio::time::timeout(GRACE, std::future::pending::<()>()).await;
+        };
         tokio::select! {
             served = server => served?,
-            () = async { stop.cancelled().await; drop(tokio::time::timeout(GRACE, std::future::pending::<()>()).await) } => {
+            () = patience => {
                 warn!("gave up calls that did not end within {} s", GRACE.as_secs());
             }
         }
@@ -233,24 +248,32 @@ impl App {
             return NO_ACCOUNT.to_owned();
         };
         let mut known = self.account.lock().await;
-        if let Some(account) = &*known {
-            return account.clone();
+        match &*known {
+            UpstreamAccount::Known(account) => return account.clone(),
+            UpstreamAccount::Silent(since) if since.elapsed() < ASK_AGAIN => {
+                return NO_ACCOUNT.to_owned();
+            }
+            UpstreamAccount::Silent(_) | UpstreamAccount::NotAsked => {}
         }
-        match self
+        let ask = self
             .targets
-            .account(&upstream.endpoint, &self.config.region)
-            .await
-        {
-            Ok(account) => known.insert(account).clone(),
-            // Not there yet: ask again next time.
-            Err(error) if error.code == "ServiceUnavailable" => NO_ACCOUNT.to_owned(),
-            Err(error) => {
+            .account(&upstream.endpoint, &self.config.region);
+        let account = match tokio::time::timeout(ASK_TIMEOUT, ask).await {
+            Ok(Ok(account)) => account,
+            Ok(Err(error)) if error.code != "ServiceUnavailable" => {
                 warn!(
                     "the upstream's STS does not tell its account ({error}); taking {NO_ACCOUNT}"
                 );
-                known.insert(NO_ACCOUNT.to_owned()).clone()
+                NO_ACCOUNT.to_owned()
             }
-        }
+            // Not there, or not there yet.
+            Ok(Err(_)) | Err(_) => {
+                *known = UpstreamAccount::Silent(Instant::now());
+                return NO_ACCOUNT.to_owned();
+            }
+        };
+        *known = UpstreamAccount::Known(account.clone());
+        account
     }
 
     /// Forgets events, trails, embedded objects and identities; the clock goes back to its start.
