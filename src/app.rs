@@ -170,7 +170,6 @@ impl App {
             ),
             client::client(connector.clone()),
             credentials(&config),
-            clock.clone(),
         );
         let settings = Settings {
             region: config.region.clone(),

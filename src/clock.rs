@@ -118,11 +118,12 @@ fn resolve(mode: Mode) -> DateTime<Utc> {
     }
 }
 
+/// The time of the machine, however a clock is set: for signing what goes to services that keep their own time.
 #[expect(
     clippy::disallowed_methods,
     reason = "this is the one place that reads the machine's clock"
 )]
-fn machine_time() -> DateTime<Utc> {
+pub fn machine_time() -> DateTime<Utc> {
     Utc::now()
 }
 

@@ -14,7 +14,7 @@ use crate::aws::route::Call;
 use crate::aws::sigv4::Signer;
 use crate::aws::{Params, models, params};
 use crate::client::Client;
-use crate::clock::Clock;
+use crate::clock::machine_time;
 use crate::embedded;
 
 /// How long a call may take in all, a log file of 50 MB included.
@@ -81,7 +81,6 @@ struct Inner {
     sns: Target<embedded::sns::Sns>,
     client: Client<Full<Bytes>>,
     credentials: Option<Credentials>,
-    clock: Clock,
 }
 
 impl Targets {
@@ -90,14 +89,12 @@ impl Targets {
         sns: Target<embedded::sns::Sns>,
         client: Client<Full<Bytes>>,
         credentials: Option<Credentials>,
-        clock: Clock,
     ) -> Self {
         Self(Arc::new(Inner {
             s3,
             sns,
             client,
             credentials,
-            clock,
         }))
     }
 
@@ -305,7 +302,7 @@ impl Targets {
             session_token: None,
             region: call.region,
             service: call.service,
-            time: self.0.clock.now(),
+            time: machine_time(),
         };
         let added = signer.sign(
             request.method(),

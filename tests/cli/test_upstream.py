@@ -53,7 +53,7 @@ def echo():
             self.end_headers()
             self.wfile.write(answer)
 
-        do_GET = do_PUT = do_POST = do_DELETE = handle_one
+        do_GET = do_HEAD = do_PUT = do_POST = do_DELETE = handle_one
 
         def log_message(self, *_):
             pass
@@ -265,6 +265,18 @@ def test_an_https_upstream_with_a_private_certificate(start, echo, tmp_path):
     with pytest.raises(botocore.exceptions.ClientError) as error:
         doubting.client("dynamodb").list_tables()
     assert "certificate" in error.value.response["Error"]["Message"]
+
+
+def test_deliveries_are_signed_in_the_machines_time(start, echo):
+    server = start("--upstream", echo.url, "--account-id", "111122223333", "--time", "2031-01-01T00:00:00Z")
+    echo.answer = (200, {}, b"")
+    trails = server.client("cloudtrail")
+    trails.create_trail(Name="main", S3BucketName="logs")
+    trails.start_logging(Name="main")
+    assert server.control("flush", {})[1]["failed"] == []
+    method, path, headers, _ = echo.seen[-1]
+    assert method == "PUT" and "/2031/01/01/" in path
+    assert headers["x-amz-date"].startswith(time.strftime("%Y", time.gmtime())) and headers["x-amz-acl"] == "bucket-owner-full-control"
 
 
 def test_log_files_wait_while_the_bucket_is_gone(start, moto):
