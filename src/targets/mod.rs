@@ -1,34 +1,31 @@
 //! The AWS services that localtrail itself calls (S3 for log files, SNS for notifications, STS to learn an account),
 //! embedded or at an endpoint. Says what is done there, in our verbs; not when or why.
 
+mod s3;
+mod sns;
+mod sts;
+
 use std::sync::Arc;
 use std::time::Duration;
 
 use bytes::Bytes;
 use http::{HeaderMap, HeaderName, HeaderValue, Method, Request, StatusCode, Uri};
 use http_body_util::{BodyExt, Full, Limited};
-use percent_encoding::{AsciiSet, NON_ALPHANUMERIC, utf8_percent_encode};
 
 use crate::aws::params::WireError;
 use crate::aws::route::Call;
 use crate::aws::sigv4::Signer;
-use crate::aws::{Params, models, params};
+use crate::aws::{models, params};
 use crate::client::Client;
 use crate::clock::machine_time;
 use crate::embedded;
+
+pub use s3::LogFileObject;
 
 /// How long a call may take in all, a log file of 50 MB included.
 const TIMEOUT: Duration = Duration::from_secs(30);
 /// Longest answer that is read.
 const ANSWER_LIMIT: usize = 1 << 20;
-/// What S3 leaves unescaped in a key, besides letters and digits.
-const KEY: &AsciiSet = &NON_ALPHANUMERIC
-    .remove(b'-')
-    .remove(b'_')
-    .remove(b'.')
-    .remove(b'~')
-    .remove(b'/');
-
 /// A service refused, or could not be reached.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 #[error("{code}: {message}")]
@@ -37,20 +34,6 @@ pub struct TargetError {
     /// none, `RequestTimeout` where it gave no answer.
     pub code: String,
     pub message: String,
-}
-
-/// A log file on its way.
-#[derive(Clone, Debug)]
-pub struct LogFileObject<'a> {
-    /// Account that the file is of.
-    pub account: &'a str,
-    /// Region that the call is signed for.
-    pub region: &'a str,
-    pub bucket: &'a str,
-    pub key: &'a str,
-    /// Key of SSE-KMS; without one S3 decides.
-    pub kms_key_id: Option<&'a str>,
-    pub bytes: Bytes,
 }
 
 /// Where a service is.
@@ -96,144 +79,6 @@ impl Targets {
             client,
             credentials,
         }))
-    }
-
-    /// Whether `bucket` exists; one that exists but refuses us counts.
-    pub async fn bucket_exists(
-        &self,
-        account: &str,
-        region: &str,
-        bucket: &str,
-    ) -> Result<bool, TargetError> {
-        match &self.0.s3 {
-            Target::Embedded(s3) => Ok(s3.bucket_exists(bucket)),
-            Target::Endpoint(endpoint) => {
-                let call = Outgoing {
-                    method: Method::HEAD,
-                    path: format!("/{bucket}"),
-                    ..Outgoing::s3(account, region)
-                };
-                let answer = self.send(endpoint, call).await?;
-                match answer.status {
-                    StatusCode::NOT_FOUND => Ok(false),
-                    status if status.is_server_error() => Err(answer.error("s3", "HeadBucket")),
-                    _ => Ok(true),
-                }
-            }
-            Target::Nowhere => Err(nowhere("S3")),
-        }
-    }
-
-    /// Whether the topic exists.
-    pub async fn topic_exists(&self, account: &str, topic_arn: &str) -> Result<bool, TargetError> {
-        match &self.0.sns {
-            Target::Embedded(sns) => Ok(sns.topic_exists(topic_arn).await?),
-            Target::Endpoint(endpoint) => {
-                let form = [("Action", "GetTopicAttributes"), ("TopicArn", topic_arn)];
-                let answer = self
-                    .send(endpoint, Outgoing::sns(account, topic_arn, &form))
-                    .await?;
-                if answer.status.is_success() {
-                    return Ok(true);
-                }
-                let error = answer.error("sns", "GetTopicAttributes");
-                if answer.status.is_server_error() {
-                    Err(error)
-                } else {
-                    Ok(false)
-                }
-            }
-            Target::Nowhere => Err(nowhere("SNS")),
-        }
-    }
-
-    /// Publishes `message` to the topic.
-    pub async fn publish(&self, topic_arn: &str, message: &str) -> Result<(), TargetError> {
-        match &self.0.sns {
-            Target::Embedded(sns) => Ok(sns.publish(topic_arn, message).await?),
-            Target::Endpoint(endpoint) => {
-                let account = crate::aws::arn::Arn::parse(topic_arn).map_or("", |arn| arn.account);
-                let form = [
-                    ("Action", "Publish"),
-                    ("TopicArn", topic_arn),
-                    ("Message", message),
-                ];
-                let answer = self
-                    .send(endpoint, Outgoing::sns(account, topic_arn, &form))
-                    .await?;
-                if answer.status.is_success() {
-                    Ok(())
-                } else {
-                    Err(answer.error("sns", "Publish"))
-                }
-            }
-            Target::Nowhere => Err(nowhere("SNS")),
-        }
-    }
-
-    /// Writes a log file to its bucket, with the headers that CloudTrail sends (facts 4.3).
-    pub async fn put_log_file(&self, object: LogFileObject<'_>) -> Result<(), TargetError> {
-        match &self.0.s3 {
-            Target::Embedded(s3) => {
-                let attributes = embedded::s3::ObjectAttributes {
-                    content_type: Some("application/json".to_owned()),
-                    content_encoding: Some("gzip".to_owned()),
-                    acl: Some("bucket-owner-full-control".to_owned()),
-                    server_side_encryption: object.kms_key_id.map(|_| "aws:kms".to_owned()),
-                    kms_key_id: object.kms_key_id.map(ToOwned::to_owned),
-                    ..embedded::s3::ObjectAttributes::default()
-                };
-                Ok(s3
-                    .object_put(object.bucket, object.key, object.bytes, attributes)
-                    .await?)
-            }
-            Target::Endpoint(endpoint) => {
-                let mut call = Outgoing {
-                    method: Method::PUT,
-                    path: format!(
-                        "/{}/{}",
-                        object.bucket,
-                        utf8_percent_encode(object.key, KEY)
-                    ),
-                    headers: vec![
-                        ("content-type", "application/json"),
-                        ("content-encoding", "gzip"),
-                        ("x-amz-acl", "bucket-owner-full-control"),
-                    ],
-                    body: object.bytes,
-                    ..Outgoing::s3(object.account, object.region)
-                };
-                if let Some(key) = object.kms_key_id {
-                    call.headers
-                        .push(("x-amz-server-side-encryption", "aws:kms"));
-                    call.headers
-                        .push(("x-amz-server-side-encryption-aws-kms-key-id", key));
-                }
-                let answer = self.send(endpoint, call).await?;
-                if answer.status.is_success() {
-                    Ok(())
-                } else {
-                    Err(answer.error("s3", "PutObject"))
-                }
-            }
-            Target::Nowhere => Err(nowhere("S3")),
-        }
-    }
-
-    /// The account that the endpoint's STS takes us for.
-    pub async fn account(&self, endpoint: &Uri, region: &str) -> Result<String, TargetError> {
-        let form = [("Action", "GetCallerIdentity"), ("Version", "2011-06-15")];
-        let answer = self
-            .send(endpoint, Outgoing::query("test", region, "sts", &form))
-            .await?;
-        let call = known_call("sts", "GetCallerIdentity");
-        let account = call
-            .filter(|_| answer.status.is_success())
-            .and_then(|call| {
-                params::response(&call, answer.status, &answer.headers, &answer.body).ok()
-            })
-            .and_then(|members: Params| Some(members.get("Account")?.as_str()?.to_owned()));
-        account.ok_or_else(|| answer.error("sts", "GetCallerIdentity"))
     }
 
     async fn send(&self, endpoint: &Uri, call: Outgoing<'_>) -> Result<Answer, TargetError> {
@@ -328,26 +173,6 @@ struct Outgoing<'a> {
 }
 
 impl<'a> Outgoing<'a> {
-    fn s3(account: &'a str, region: &'a str) -> Self {
-        let (headers, body) = (Vec::new(), Bytes::new());
-        Self {
-            account,
-            region,
-            service: "s3",
-            method: Method::GET,
-            path: "/".to_owned(),
-            headers,
-            body,
-        }
-    }
-
-    fn sns(account: &'a str, topic_arn: &'a str, form: &[(&str, &str)]) -> Self {
-        let region = crate::aws::arn::Arn::parse(topic_arn).map_or("us-east-1", |arn| arn.region);
-        let version = ("Version", "2010-03-31");
-        let form: Vec<_> = form.iter().copied().chain([version]).collect();
-        Self::query(account, region, "sns", &form)
-    }
-
     fn query(
         account: &'a str,
         region: &'a str,

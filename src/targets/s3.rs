@@ -1,0 +1,122 @@
+//! S3 as localtrail uses it: where log files go.
+
+use bytes::Bytes;
+use http::{Method, StatusCode};
+use percent_encoding::{AsciiSet, NON_ALPHANUMERIC, utf8_percent_encode};
+
+use super::{Outgoing, Target, TargetError, Targets, nowhere};
+use crate::embedded;
+
+/// What S3 leaves unescaped in a key, besides letters and digits.
+const KEY: &AsciiSet = &NON_ALPHANUMERIC
+    .remove(b'-')
+    .remove(b'_')
+    .remove(b'.')
+    .remove(b'~')
+    .remove(b'/');
+
+/// A log file on its way.
+#[derive(Clone, Debug)]
+pub struct LogFileObject<'a> {
+    /// Account that the file is of.
+    pub account: &'a str,
+    /// Region that the call is signed for.
+    pub region: &'a str,
+    pub bucket: &'a str,
+    pub key: &'a str,
+    /// Key of SSE-KMS; without one S3 decides.
+    pub kms_key_id: Option<&'a str>,
+    pub bytes: Bytes,
+}
+
+impl Targets {
+    /// Whether `bucket` exists; one that exists but refuses us counts.
+    pub async fn bucket_exists(
+        &self,
+        account: &str,
+        region: &str,
+        bucket: &str,
+    ) -> Result<bool, TargetError> {
+        match &self.0.s3 {
+            Target::Embedded(s3) => Ok(s3.bucket_exists(bucket)),
+            Target::Endpoint(endpoint) => {
+                let call = Outgoing {
+                    method: Method::HEAD,
+                    path: format!("/{bucket}"),
+                    ..Outgoing::s3(account, region)
+                };
+                let answer = self.send(endpoint, call).await?;
+                match answer.status {
+                    StatusCode::NOT_FOUND => Ok(false),
+                    status if status.is_server_error() => Err(answer.error("s3", "HeadBucket")),
+                    _ => Ok(true),
+                }
+            }
+            Target::Nowhere => Err(nowhere("S3")),
+        }
+    }
+
+    /// Writes a log file to its bucket, with the headers that CloudTrail sends (facts 4.3).
+    pub async fn put_log_file(&self, object: LogFileObject<'_>) -> Result<(), TargetError> {
+        match &self.0.s3 {
+            Target::Embedded(s3) => {
+                let attributes = embedded::s3::ObjectAttributes {
+                    content_type: Some("application/json".to_owned()),
+                    content_encoding: Some("gzip".to_owned()),
+                    acl: Some("bucket-owner-full-control".to_owned()),
+                    server_side_encryption: object.kms_key_id.map(|_| "aws:kms".to_owned()),
+                    kms_key_id: object.kms_key_id.map(ToOwned::to_owned),
+                    ..embedded::s3::ObjectAttributes::default()
+                };
+                Ok(s3
+                    .object_put(object.bucket, object.key, object.bytes, attributes)
+                    .await?)
+            }
+            Target::Endpoint(endpoint) => {
+                let mut call = Outgoing {
+                    method: Method::PUT,
+                    path: format!(
+                        "/{}/{}",
+                        object.bucket,
+                        utf8_percent_encode(object.key, KEY)
+                    ),
+                    headers: vec![
+                        ("content-type", "application/json"),
+                        ("content-encoding", "gzip"),
+                        ("x-amz-acl", "bucket-owner-full-control"),
+                    ],
+                    body: object.bytes,
+                    ..Outgoing::s3(object.account, object.region)
+                };
+                if let Some(key) = object.kms_key_id {
+                    call.headers
+                        .push(("x-amz-server-side-encryption", "aws:kms"));
+                    call.headers
+                        .push(("x-amz-server-side-encryption-aws-kms-key-id", key));
+                }
+                let answer = self.send(endpoint, call).await?;
+                if answer.status.is_success() {
+                    Ok(())
+                } else {
+                    Err(answer.error("s3", "PutObject"))
+                }
+            }
+            Target::Nowhere => Err(nowhere("S3")),
+        }
+    }
+}
+
+impl<'a> Outgoing<'a> {
+    fn s3(account: &'a str, region: &'a str) -> Self {
+        let (headers, body) = (Vec::new(), Bytes::new());
+        Self {
+            account,
+            region,
+            service: "s3",
+            method: Method::GET,
+            path: "/".to_owned(),
+            headers,
+            body,
+        }
+    }
+}

@@ -1,0 +1,24 @@
+//! STS as localtrail uses it: who an endpoint takes its callers for.
+
+use http::Uri;
+
+use super::{Outgoing, TargetError, Targets, known_call};
+use crate::aws::{Params, params};
+
+impl Targets {
+    /// The account that the endpoint's STS takes us for.
+    pub async fn account(&self, endpoint: &Uri, region: &str) -> Result<String, TargetError> {
+        let form = [("Action", "GetCallerIdentity"), ("Version", "2011-06-15")];
+        let answer = self
+            .send(endpoint, Outgoing::query("test", region, "sts", &form))
+            .await?;
+        let call = known_call("sts", "GetCallerIdentity");
+        let account = call
+            .filter(|_| answer.status.is_success())
+            .and_then(|call| {
+                params::response(&call, answer.status, &answer.headers, &answer.body).ok()
+            })
+            .and_then(|members: Params| Some(members.get("Account")?.as_str()?.to_owned()));
+        account.ok_or_else(|| answer.error("sts", "GetCallerIdentity"))
+    }
+}
