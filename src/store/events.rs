@@ -7,11 +7,11 @@ use std::collections::HashSet;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use sqlx::sqlite::SqliteRow;
-use sqlx::{FromRow, QueryBuilder, Row, SqliteExecutor};
+use sqlx::{FromRow, QueryBuilder, Row, Sqlite};
 use tokio::sync::oneshot;
 
 use super::connections::Connections;
-use super::{Error, Store};
+use super::{Error, Store, is_unique_violation};
 use crate::event::NamedResource;
 
 /// Rows of one `insert`: SQLite allows 32,766 parameters a statement, and an event takes 15.
@@ -329,17 +329,32 @@ impl Store {
 /// Stores what all callers in `waiting` bring in one transaction.
 async fn append(connections: &Connections, waiting: &[Pending]) -> Result<Vec<Appended>, Error> {
     let events: Vec<&NewEvent> = waiting.iter().flat_map(|pending| &pending.events).collect();
-    let mut stored = HashSet::with_capacity(events.len());
     if events.len() <= ROWS {
-        // One statement is its own transaction.
-        stored.extend(insert(&events, &mut *connections.write().await?).await?);
-    } else {
-        let mut tx = connections.begin().await?;
-        for rows in events.chunks(ROWS) {
-            stored.extend(insert(rows, &mut *tx).await?);
+        // One statement is its own transaction. It is tried without asking what it stored: a row of an answer would
+        // wake the caller before the commit and once more after it, and duplicates are rare.
+        let stored = insertion(&events, "")
+            .build()
+            .execute(&mut *connections.write().await?)
+            .await;
+        match stored {
+            Ok(_) => return Ok(vec![Appended::default(); waiting.len()]),
+            Err(error) if is_unique_violation(&error) => {}
+            Err(error) => return Err(error),
         }
-        tx.commit().await?;
     }
+    let mut stored: HashSet<String> = HashSet::with_capacity(events.len());
+    let mut tx = connections.begin().await?;
+    for rows in events.chunks(ROWS) {
+        let inserted: Vec<String> = insertion(
+            rows,
+            " on conflict (event_id) do nothing returning event_id",
+        )
+        .build_query_scalar()
+        .fetch_all(&mut *tx)
+        .await?;
+        stored.extend(inserted);
+    }
+    tx.commit().await?;
     // The first to bring an event has stored it; each further one, and what was there before, is a duplicate.
     Ok(waiting
         .iter()
@@ -354,12 +369,9 @@ async fn append(connections: &Connections, waiting: &[Pending]) -> Result<Vec<Ap
         .collect())
 }
 
-/// Inserts events, but for those that are there already, and gives the `eventID`s of those inserted. Their resources
-/// and the cuts of their slots are written by triggers.
-async fn insert<'c>(
-    events: &[&NewEvent],
-    to: impl SqliteExecutor<'c>,
-) -> Result<Vec<String>, Error> {
+/// The statement that inserts events, with `ending` after its rows. Their resources and the cuts of their slots are
+/// written by triggers.
+fn insertion(events: &[&NewEvent], ending: &'static str) -> QueryBuilder<Sqlite> {
     let mut query = QueryBuilder::new(
         "insert into event (event_id, account, region, time_ms, slot_start_ms, slot_end_ms, source, name, read_only,
                             category, user_name, access_key_id, resources, record, takers) ",
@@ -381,8 +393,8 @@ async fn insert<'c>(
             .push_bind(&event.record)
             .push_bind((!event.takers.is_empty()).then(|| json_list(&event.takers)));
     });
-    query.push(" on conflict (event_id) do nothing returning event_id");
-    query.build_query_scalar().fetch_all(to).await
+    query.push(ending);
+    query
 }
 
 /// A list that cannot fail to be JSON: of numbers, or of structures of strings.

@@ -422,7 +422,9 @@ async fn insert(
     trail: &Trail,
     limit: u32,
 ) -> Result<Option<i64>, TrailError> {
-    sqlx::query_scalar(concat!(
+    // What it did is told by the count of rows: a row of an answer would wake the caller before the commit and again
+    // after it.
+    let done = sqlx::query(concat!(
         region_counts!(),
         "
         insert into trail (
@@ -430,8 +432,7 @@ async fn insert(
             include_global_service_events, log_file_validation,
             cloud_watch_logs_log_group_arn, cloud_watch_logs_role_arn, kms_key_id, is_logging)
         select $1, $2, $3, $6, $7, $8, $9, $10, $11, $12, $13, $14, $15, 0
-        where not exists (select 1 from full)
-        returning trail_id"
+        where not exists (select 1 from full)"
     ))
     .bind(&trail.account)
     .bind(&trail.home_region)
@@ -448,12 +449,13 @@ async fn insert(
     .bind(&trail.cloud_watch_logs_log_group_arn)
     .bind(&trail.cloud_watch_logs_role_arn)
     .bind(&trail.kms_key_id)
-    .fetch_optional(to)
+    .execute(to)
     .await
     .map_err(|error| match is_unique_violation(&error) {
         true => TrailError::NameTaken,
         false => TrailError::Store(error),
-    })
+    })?;
+    Ok((done.rows_affected() > 0).then(|| done.last_insert_rowid()))
 }
 
 /// The region of a trail that has `limit` others, if one has.
