@@ -6,12 +6,11 @@ use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use anyhow::{Context, bail};
-use axum::serve::ListenerExt;
 use tempfile::TempDir;
 use tokio::net::TcpListener;
 use tokio::sync::{Mutex, mpsc};
 use tokio_util::sync::CancellationToken;
-use tracing::warn;
+use tracing::{info, warn};
 
 use crate::api::{Operations, operations};
 use crate::client::{self, Trust};
@@ -208,34 +207,21 @@ impl App {
     }
 
     /// Serves on `listener` until `stop`, then lets what is under way end.
-    pub async fn serve(
-        self: &Arc<Self>,
-        listener: TcpListener,
-        stop: CancellationToken,
-    ) -> std::io::Result<()> {
+    pub async fn serve(self: &Arc<Self>, listener: TcpListener, stop: CancellationToken) {
         let worker = tokio::spawn({
             let (app, stop) = (Arc::clone(self), stop.clone());
             async move { app.worker.run(stop).await }
         });
-        let router = http::router(Arc::clone(self))
-            .into_make_service_with_connect_info::<std::net::SocketAddr>();
-        // An answer's head and its last bytes may go out apart; without this the second waits for the first's receipt.
-        let listener = listener.tap_io(|connection| drop(connection.set_nodelay(true)));
-        let server =
-            axum::serve(listener, router).with_graceful_shutdown(stop.clone().cancelled_owned());
-        let patience = async {
-            stop.cancelled().await;
-            let _ = tokio::time::timeout(GRACE, std::future::pending::<()>()).await;
-        };
-        tokio::select! {
-            served = server => served?,
-            () = patience => {
-                warn!("gave up calls that did not end within {} s", GRACE.as_secs());
-            }
+        let limits = limits(&self.config);
+        let router = http::router(Arc::clone(self));
+        if !http::connections::serve(listener, router, limits, stop, GRACE).await {
+            warn!(
+                "gave up calls that did not end within {} s",
+                GRACE.as_secs()
+            );
         }
         // A step of the worker that is cut short here is run again after the next start.
         let _ = tokio::time::timeout(GRACE, worker).await;
-        Ok(())
     }
 
     /// The account of callers whose access key does not say: configured, else the upstream's own, asked once.
@@ -285,6 +271,35 @@ impl App {
         self.recorder.forget();
         self.clock.reset();
         Ok(())
+    }
+}
+
+/// Files that are not callers' connections: the database, objects, connections to upstreams and targets.
+const OTHER_FILES: u64 = 512;
+
+/// The limits of callers; fewer connections where the system has not so many files.
+fn limits(config: &Config) -> http::connections::Limits {
+    use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
+
+    let wanted = u64::from(config.max_connections);
+    let files = getrlimit(Resource::Nofile);
+    let raised = Rlimit {
+        current: files.maximum,
+        ..files
+    };
+    // Where it cannot be raised, what there is has to do.
+    let files = setrlimit(Resource::Nofile, raised).map_or(files, |()| raised);
+    let possible = files
+        .current
+        .map_or(wanted, |files| files.saturating_sub(OTHER_FILES).max(1));
+    if possible < wanted {
+        info!("the system allows {possible} connections, {wanted} are configured");
+    }
+    http::connections::Limits {
+        connections: usize::try_from(wanted.min(possible)).unwrap_or(usize::MAX),
+        head_bytes: config.max_head as usize,
+        head_timeout: Duration::from_secs(config.head_timeout),
+        body_timeout: Duration::from_secs(config.body_timeout),
     }
 }
 

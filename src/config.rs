@@ -137,6 +137,26 @@ pub struct Config {
     )]
     pub max_recorded_body: usize,
 
+    /// Connections of callers at a time; one more is told 503.
+    #[arg(long, env = "LOCALTRAIL_MAX_CONNECTIONS", value_name = "N", default_value = "16384",
+          value_parser = clap::value_parser!(u32).range(1..=1_000_000))]
+    pub max_connections: u32,
+
+    /// Bytes of a request's head; a longer one is answered with 431.
+    #[arg(long, env = "LOCALTRAIL_MAX_HEAD", value_name = "BYTES", default_value = "65536",
+          value_parser = clap::value_parser!(u32).range(8_192..=16_777_216))]
+    pub max_head: u32,
+
+    /// Seconds that a request's head may take to come, and a connection may be idle, before it is closed.
+    #[arg(long, env = "LOCALTRAIL_HEAD_TIMEOUT", value_name = "SECONDS", default_value = "60",
+          value_parser = clap::value_parser!(u64).range(1..=86_400))]
+    pub head_timeout: u64,
+
+    /// Seconds that a request's body may stand still before the call is given up.
+    #[arg(long, env = "LOCALTRAIL_BODY_TIMEOUT", value_name = "SECONDS", default_value = "60",
+          value_parser = clap::value_parser!(u64).range(1..=86_400))]
+    pub body_timeout: u64,
+
     /// Token that the control API asks for; without one it answers callers on this machine only.
     #[arg(
         long,

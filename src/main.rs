@@ -68,7 +68,8 @@ async fn serve(config: Config) -> anyhow::Result<()> {
     });
     let mut stdout = std::io::stdout();
     writeln!(stdout, "localtrail listening on http://{address}").and_then(|()| stdout.flush())?;
-    app.serve(listener, stop).await.context("cannot serve")
+    app.serve(listener, stop).await;
+    Ok(())
 }
 
 fn fail(code: u8, message: impl std::fmt::Display) -> ExitCode {

@@ -41,6 +41,7 @@ codes! {
     InvalidSignatureException                              400;
     MissingAuthenticationTokenException                    400;
     RequestEntityTooLargeException                         413;
+    RequestTimeoutException                                408;
     SerializationException                                 400;
     ServiceUnavailable                                     503;
     UnknownOperationException                              400;
@@ -225,6 +226,14 @@ impl Error {
         Self::new(
             Code::RequestEntityTooLargeException,
             format!("The request body is longer than {limit_bytes} bytes."),
+        )
+    }
+
+    /// AWS's sentence is not known.
+    pub fn request_timeout() -> Self {
+        Self::new(
+            Code::RequestTimeoutException,
+            "The request body did not come to its end in time.",
         )
     }
 
@@ -514,6 +523,7 @@ mod tests {
                 Code::InternalFailure => 500,
                 Code::ServiceUnavailable => 503,
                 Code::RequestEntityTooLargeException => 413,
+                Code::RequestTimeoutException => 408,
                 _ => 400,
             };
             assert_eq!(code.status(), expected, "{}", code.as_str());

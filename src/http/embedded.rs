@@ -11,8 +11,8 @@ use bytes::Bytes;
 use http::{HeaderMap, HeaderName, HeaderValue, StatusCode, Uri, header};
 use http_body::Frame;
 
-use super::Caller;
 use super::reply::Replier;
+use super::{Caller, Unread};
 use crate::app::App;
 use crate::aws::body::{self, ChunkDecoder};
 use crate::aws::route::{self, Route};
@@ -85,13 +85,17 @@ async fn call_form(
     request: Request,
 ) -> Response {
     let (parts, body) = request.into_parts();
-    let Some(body) = super::collect(body, FORM_LIMIT).await else {
-        let message = format!("the body is longer than {FORM_LIMIT} bytes");
-        return replier.error(
-            StatusCode::PAYLOAD_TOO_LARGE,
-            "RequestEntityTooLarge",
-            &message,
-        );
+    let body = match super::collect(body, FORM_LIMIT).await {
+        Ok(body) => body,
+        Err(Unread::TooLong) => {
+            let message = format!("the body is longer than {FORM_LIMIT} bytes");
+            let status = StatusCode::PAYLOAD_TOO_LARGE;
+            return replier.error(status, "RequestEntityTooLarge", &message);
+        }
+        Err(Unread::Broken) => {
+            let message = "the body did not come to its end in time";
+            return replier.error(StatusCode::REQUEST_TIMEOUT, "RequestTimeout", message);
+        }
     };
     let Some(form) = body::decode(&parts.headers, &body, FORM_LIMIT) else {
         return replier.error(

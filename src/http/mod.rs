@@ -2,6 +2,7 @@
 //! recorded before the caller has its whole answer, and knows nothing of what the call does.
 
 pub mod admin;
+pub mod connections;
 mod embedded;
 mod reply;
 
@@ -164,7 +165,7 @@ async fn asked_for(
     if signature.is_some() || !embeds || !(is_form || in_query) || parts.uri.path() != "/" {
         return (signing_name, body);
     }
-    let Some(form) = collect(body, API_BODY_LIMIT).await else {
+    let Ok(form) = collect(body, API_BODY_LIMIT).await else {
         return (signing_name, Body::empty());
     };
     let signing_name = match route::find(parts, signature, &form) {
@@ -232,8 +233,12 @@ async fn call_api(
         &caller.default_account,
         &caller.region,
     );
-    let Some(body) = collect(body, API_BODY_LIMIT).await else {
-        return replier.api_error(&api::Error::request_too_large(API_BODY_LIMIT));
+    let body = match collect(body, API_BODY_LIMIT).await {
+        Ok(body) => body,
+        Err(Unread::TooLong) => {
+            return replier.api_error(&api::Error::request_too_large(API_BODY_LIMIT));
+        }
+        Err(Unread::Broken) => return replier.api_error(&api::Error::request_timeout()),
     };
     // SDKs differ in what stands before the last dot (facts 1.1).
     let target = parts
@@ -279,22 +284,29 @@ async fn forward(app: &App, replier: &Replier, request: Request, sent: &Seen) ->
     }
 }
 
+/// Why there is no body.
+enum Unread {
+    TooLong,
+    /// It did not come to its end, or not in time.
+    Broken,
+}
+
 /// A body of at most `limit` bytes. What is longer is read to its end all the same, as far as that is sane: a caller who
 /// is still sending does not read an answer.
-async fn collect(body: Body, limit: usize) -> Option<Bytes> {
+async fn collect(body: Body, limit: usize) -> Result<Bytes, Unread> {
     let mut body = body;
     let mut kept = BytesMut::new();
     while let Some(frame) = body.frame().await {
-        let Ok(data) = frame.ok()?.into_data() else {
+        let Ok(data) = frame.map_err(|_| Unread::Broken)?.into_data() else {
             continue;
         };
         if kept.len() + data.len() > limit {
             drain(body).await;
-            return None;
+            return Err(Unread::TooLong);
         }
         kept.extend_from_slice(&data);
     }
-    Some(kept.freeze())
+    Ok(kept.freeze())
 }
 
 /// Reads what a caller sends and nobody wants.

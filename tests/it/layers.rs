@@ -51,7 +51,7 @@ const CRATE_OWNERS: &[(&str, &[&str])] = &[
     ("sqlx::", &["store"]),
     ("axum::", &["http", "record", "app"]),
     ("s3s::", &["embedded"]),
-    ("hyper_util::", &["client"]),
+    ("hyper_util::", &["client", "http"]),
     (
         "tokio::",
         &[
