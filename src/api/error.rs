@@ -295,6 +295,15 @@ impl Error {
         )
     }
 
+    /// Seen from ListTags, of trails of other accounts:
+    /// <https://github.com/gruntwork-io/cloud-nuke/blob/master/aws/resources/cloudtrail_test.go>.
+    pub fn arn_owner() -> Self {
+        Self::new(
+            Code::CloudTrailARNInvalidException,
+            "You cannot have resources belonging to multiple owners",
+        )
+    }
+
     /// `trail` is an ARN, also where the caller gave a name; only GetTrail repeats the name.
     pub fn trail_not_found(trail: &str, account: &str) -> Self {
         Self::new(
@@ -467,6 +476,45 @@ impl Error {
         Self::selectors(format!(
             "Value {value} for DataResources.Values is invalid."
         ))
+    }
+
+    pub fn insights_off(trail: &str) -> Self {
+        Self::new(
+            Code::InsightNotEnabledException,
+            format!(
+                "Trail {trail} does not have Insights enabled. Edit the trail settings to enable Insights, and then \
+                 try the operation again."
+            ),
+        )
+    }
+
+    /// AWS's sentences are not known.
+    pub fn insight_selectors(reason: impl Into<String>) -> Self {
+        Self::new(Code::InvalidInsightSelectorsException, reason)
+    }
+
+    /// AWS's sentence is not known.
+    pub fn trail_and_event_data_store() -> Self {
+        Self::new(
+            Code::InvalidParameterCombinationException,
+            "You cannot specify TrailName together with EventDataStore or InsightsDestination.",
+        )
+    }
+
+    /// AWS's sentence is not known.
+    pub fn neither_trail_nor_event_data_store() -> Self {
+        Self::new(
+            Code::InvalidParameterCombinationException,
+            "You must specify either TrailName or EventDataStore.",
+        )
+    }
+
+    /// For operations that are built for trails alone. AWS's sentence is not known.
+    pub fn no_event_data_stores() -> Self {
+        Self::new(
+            Code::UnsupportedOperationException,
+            "Event data stores are not supported.",
+        )
     }
 
     /// AWS's sentences are not known.

@@ -7,6 +7,7 @@
 mod constraints;
 pub mod error;
 mod forms;
+mod insights;
 mod lookup;
 mod selectors;
 mod settings;
@@ -27,7 +28,7 @@ use serde::{Deserialize, Serialize, Serializer};
 use serde_json::Value;
 use sha2::{Digest as _, Sha256};
 
-use crate::aws::model::Service;
+use crate::aws::model::{Operation, Service};
 use crate::aws::models;
 use crate::clock::{Clock, Ids};
 use crate::store::Store;
@@ -88,8 +89,10 @@ fn table() -> Operations {
         .on("StopLogging",    trails::stop_logging)
         .on("UpdateTrail",    trails::update_trail)
         // Selectors
-        .on("GetEventSelectors", selectors::get_event_selectors)
-        .on("PutEventSelectors", selectors::put_event_selectors)
+        .on("GetEventSelectors",   selectors::get_event_selectors)
+        .on("GetInsightSelectors", insights::get_insight_selectors)
+        .on("PutEventSelectors",   selectors::put_event_selectors)
+        .on("PutInsightSelectors", insights::put_insight_selectors)
         // Tags
         .on("AddTags",    tags::add_tags)
         .on("ListTags",   tags::list_tags)
@@ -98,7 +101,7 @@ fn table() -> Operations {
         .on("LookupEvents", lookup::lookup_events)
 }
 
-/// Operations of the model that localtrail does not answer: CloudTrail Lake, Insights, channels and the rest.
+/// Operations of the model that localtrail does not answer: CloudTrail Lake, channels and the rest.
 const UNSUPPORTED: &[&str] = &[
     "CancelQuery",
     "CreateChannel",
@@ -118,7 +121,6 @@ const UNSUPPORTED: &[&str] = &[
     "GetEventConfiguration",
     "GetEventDataStore",
     "GetImport",
-    "GetInsightSelectors",
     "GetQueryResults",
     "GetResourcePolicy",
     "ListChannels",
@@ -131,7 +133,6 @@ const UNSUPPORTED: &[&str] = &[
     "ListPublicKeys",
     "ListQueries",
     "PutEventConfiguration",
-    "PutInsightSelectors",
     "PutResourcePolicy",
     "RegisterOrganizationDelegatedAdmin",
     "RestoreEventDataStore",
@@ -153,7 +154,12 @@ impl Operations {
         match self.by_name.get(name) {
             Some(handler) => handler(cx, body),
             None if UNSUPPORTED.contains(&name) => {
-                Box::pin(ready(Err(Error::unsupported_operation(name))))
+                // AWS's framework checks a request before the operation has a say.
+                let error = model()
+                    .operation(name)
+                    .and_then(|one| params(one, body).err());
+                let error = error.unwrap_or_else(|| Error::unsupported_operation(name));
+                Box::pin(ready(Err(error)))
             }
             None => Box::pin(ready(Err(Error::unknown_operation()))),
         }
@@ -175,13 +181,11 @@ impl Operations {
         O: Serialize,
         F: Future<Output = Result<O>> + Send + 'static,
     {
-        let model = model();
-        let operation = model
+        let operation = model()
             .operation(name)
             .expect("the table has operations of the model");
         let handler = move |cx: Cx, body: &[u8]| -> Reply {
-            let params = params(body).and_then(|params| {
-                constraints::check(model, operation, &params)?;
+            let params = params(operation, body).and_then(|params| {
                 serde_json::from_value(params)
                     .map_err(|error| Error::serialization(error.to_string()))
             });
@@ -203,8 +207,8 @@ impl Operations {
 #[derive(Serialize)]
 struct Empty {}
 
-/// The members of a request; null ones are absent ones.
-fn params(body: &[u8]) -> Result<Value> {
+/// The members of a request, as the model demands them; null ones are absent ones.
+fn params(operation: &Operation, body: &[u8]) -> Result<Value> {
     let mut params = match body {
         [] => Value::Object(serde_json::Map::new()),
         body => {
@@ -212,6 +216,7 @@ fn params(body: &[u8]) -> Result<Value> {
         }
     };
     drop_nulls(&mut params);
+    constraints::check(model(), operation, &params)?;
     Ok(params)
 }
 

@@ -30,6 +30,9 @@ pub(super) struct SettingsInput {
     cloud_watch_logs_role_arn: Option<String>,
     kms_key_id: Option<String>,
     is_organization_trail: Option<bool>,
+    /// Younger than the model that requests are checked by, so that a wrong type is found when it is read.
+    /// <https://docs.aws.amazon.com/awscloudtrail/latest/userguide/cloudtrail-trail-recursive-logging.html>
+    recursive_logging: Option<bool>,
 }
 
 /// What a call sets a trail to, checked. `None` is left as it is; an inner `None` is cleared.
@@ -44,6 +47,7 @@ pub(super) struct Settings {
     /// Log group and role.
     logs: Option<Option<(String, String)>>,
     kms_key_id: Option<Option<String>>,
+    recursive_logging: Option<bool>,
 }
 
 impl Settings {
@@ -111,6 +115,7 @@ impl Settings {
             log_file_validation: input.enable_log_file_validation,
             logs,
             kms_key_id,
+            recursive_logging: input.recursive_logging,
         })
     }
 
@@ -133,6 +138,7 @@ impl Settings {
             ) = logs.unzip();
         }
         set(&mut trail.kms_key_id, self.kms_key_id);
+        set(&mut trail.recursive_logging, self.recursive_logging);
     }
 }
 
@@ -165,7 +171,7 @@ fn logs_pair(
     }
 }
 
-async fn check_bucket(cx: &Cx, bucket: &str) -> Result<()> {
+pub(super) async fn check_bucket(cx: &Cx, bucket: &str) -> Result<()> {
     match cx
         .targets
         .bucket_exists(&cx.account, &cx.region, bucket)
@@ -309,6 +315,7 @@ mod tests {
                     "CloudWatchLogsLogGroupArn": "arn:aws:logs:us-east-1:111122223333:log-group:logs:*",
                     "CloudWatchLogsRoleArn": "arn:aws:iam::111122223333:role/logs",
                     "KmsKeyId": "1234abcd-12ab-34cd-56ef-1234567890ab",
+                    "RecursiveLogging": false,
                 }),
             )
             .await;
@@ -324,6 +331,7 @@ mod tests {
             "CloudWatchLogsRoleArn": "arn:aws:iam::111122223333:role/logs",
             "KmsKeyId": "arn:aws:kms:us-east-1:111122223333:key/1234abcd-12ab-34cd-56ef-1234567890ab",
             "IsOrganizationTrail": false,
+            "RecursiveLogging": false,
         });
         assert_eq!(set, expected);
         assert_eq!(
@@ -364,6 +372,7 @@ mod tests {
                 "TrailARN": MAIN,
                 "LogFileValidationEnabled": true,
                 "IsOrganizationTrail": false,
+                "RecursiveLogging": false,
             })
         );
     }

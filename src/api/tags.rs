@@ -129,7 +129,7 @@ async fn tagged(cx: &Cx, resource: &str) -> Result<Trail> {
     }
     let not_found = || Error::resource_not_found(resource);
     if arn.account != cx.account {
-        return Err(not_found());
+        return Err(Error::arn_owner());
     }
     cx.store
         .trail_get(&cx.account, arn.region, name)
@@ -284,7 +284,7 @@ mod tests {
             ),
             (
                 "arn:aws:cloudtrail:us-east-1:444455556666:trail/main",
-                "ResourceNotFoundException",
+                "CloudTrailARNInvalidException: You cannot have resources belonging to multiple owners",
             ),
             (
                 "arn:aws:cloudtrail:us-east-1:111122223333:eventdatastore/x",

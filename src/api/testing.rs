@@ -102,5 +102,7 @@ pub(super) fn trail(account: &str, home_region: &str, name: &str) -> Trail {
         stop_logging_ms: None,
         selectors: Selectors::default(),
         has_custom_selectors: false,
+        insight_selectors: Vec::new(),
+        recursive_logging: true,
     }
 }

@@ -4,6 +4,7 @@
 //! operation ([`Reach`]). Trails of other accounts are not found. What a trail may be set to stands in
 //! [`settings`](super::settings), which events it takes in [`selectors`](super::selectors).
 
+use std::borrow::Cow;
 use std::collections::HashSet;
 
 use chrono::{DateTime, SecondsFormat};
@@ -54,6 +55,7 @@ pub(super) struct TrailOutput {
     kms_key_id: Option<String>,
     /// Always false: there are no organizations here.
     is_organization_trail: bool,
+    recursive_logging: bool,
 }
 
 /// A trail as GetTrail and DescribeTrails show it.
@@ -64,7 +66,6 @@ pub(super) struct TrailDescription {
     trail: TrailOutput,
     home_region: String,
     has_custom_event_selectors: bool,
-    /// Always false: there are no Insights here.
     has_insight_selectors: bool,
 }
 
@@ -96,6 +97,8 @@ pub(super) async fn create_trail(cx: Cx, input: CreateTrailInput) -> Result<Trai
         stop_logging_ms: None,
         selectors: Selectors::default(),
         has_custom_selectors: false,
+        insight_selectors: Vec::new(),
+        recursive_logging: true,
     };
     Settings::check(&cx, settings, &trail)
         .await?
@@ -137,10 +140,12 @@ pub(super) struct NameInput {
     name: String,
 }
 
+/// What the trail has taken is still delivered.
 /// <https://docs.aws.amazon.com/awscloudtrail/latest/APIReference/API_DeleteTrail.html>
 pub(super) async fn delete_trail(cx: Cx, input: NameInput) -> Result<Empty> {
     let trail = find(&cx, &input.name, Reach::Home).await?;
-    let found = cx.store.trail_delete(trail.id).await?;
+    let now_ms = cx.clock.now_ms();
+    let found = cx.store.trail_delete(trail.id, now_ms).await?;
     done(&cx, &trail, found)
 }
 
@@ -153,6 +158,7 @@ pub(super) async fn start_logging(cx: Cx, input: NameInput) -> Result<Empty> {
     done(&cx, &trail, found)
 }
 
+/// What the trail has taken is still delivered; its Insights are turned off.
 /// <https://docs.aws.amazon.com/awscloudtrail/latest/APIReference/API_StopLogging.html>
 pub(super) async fn stop_logging(cx: Cx, input: NameInput) -> Result<Empty> {
     let trail = find(&cx, &input.name, Reach::Home).await?;
@@ -312,8 +318,14 @@ pub(super) struct GetTrailStatusOutput {
 /// The status of delivery from the called region.
 /// <https://docs.aws.amazon.com/awscloudtrail/latest/APIReference/API_GetTrailStatus.html>
 pub(super) async fn get_trail_status(cx: Cx, input: NameInput) -> Result<GetTrailStatusOutput> {
-    let trail = find(&cx, &input.name, Reach::Shadow).await?;
-    let status = cx.store.delivery_status_get(trail.id, &cx.region).await?;
+    let named = Named::read(&cx, &input.name, Reach::Shadow)?;
+    let found = cx
+        .store
+        .trail_get_with_status(&cx.account, named.home_region, named.name, &cx.region)
+        .await?;
+    let (trail, status) = found.unzip();
+    let trail = named.checked(&cx, trail)?;
+    let status = status.unwrap_or_default();
     Ok(GetTrailStatusOutput {
         is_logging: trail.is_logging,
         latest_delivery_error: status.log_files.error,
@@ -355,25 +367,58 @@ pub(super) enum Reach {
 
 /// The trail that the caller means by `name`.
 pub(super) async fn find(cx: &Cx, name: &str, reach: Reach) -> Result<Trail> {
-    let own = Trail::arn_of(&cx.account, &cx.region, name);
-    let (arn, home_region, name) = match TrailName::parse(name)? {
-        // GetTrail alone repeats the bare name; the others make an ARN of it.
-        TrailName::Bare(name) if reach == Reach::Anywhere => (name, cx.region.as_str(), name),
-        TrailName::Bare(name) => (own.as_str(), cx.region.as_str(), name),
-        TrailName::Arn { arn, .. } if arn.account != cx.account => {
-            return Err(Error::trail_not_found(name, &cx.account));
-        }
-        TrailName::Arn { arn, name: bare } => (name, arn.region, bare),
-    };
-    let trail = cx
+    let named = Named::read(cx, name, reach)?;
+    let found = cx
         .store
-        .trail_get(&cx.account, home_region, name)
-        .await?
-        .ok_or_else(|| Error::trail_not_found(arn, &cx.account))?;
-    match reach {
-        Reach::Home if home_region != cx.region => Err(Error::home_region(arn, home_region)),
-        Reach::Shadow if !trail.covers(&cx.region) => Err(Error::trail_not_found(arn, &cx.account)),
-        _ => Ok(trail),
+        .trail_get(&cx.account, named.home_region, named.name)
+        .await?;
+    named.checked(cx, found)
+}
+
+/// Which trail a caller means, and how an error calls it.
+struct Named<'a> {
+    home_region: &'a str,
+    name: &'a str,
+    /// An ARN, also where the caller gave a name; only GetTrail repeats the name.
+    called: Cow<'a, str>,
+    reach: Reach,
+}
+
+impl<'a> Named<'a> {
+    /// Trails of other accounts are refused here.
+    fn read(cx: &'a Cx, text: &'a str, reach: Reach) -> Result<Self> {
+        let (home_region, name, called) = match TrailName::parse(text)? {
+            TrailName::Bare(name) if reach == Reach::Anywhere => {
+                (cx.region.as_str(), name, Cow::Borrowed(name))
+            }
+            TrailName::Bare(name) => {
+                let arn = Trail::arn_of(&cx.account, &cx.region, name);
+                (cx.region.as_str(), name, Cow::Owned(arn))
+            }
+            TrailName::Arn { arn, .. } if arn.account != cx.account => {
+                return Err(Error::trail_not_found(text, &cx.account));
+            }
+            TrailName::Arn { arn, name } => (arn.region, name, Cow::Borrowed(text)),
+        };
+        Ok(Self {
+            home_region,
+            name,
+            called,
+            reach,
+        })
+    }
+
+    /// The trail that was `found`, if it can be reached from here.
+    fn checked(&self, cx: &Cx, found: Option<Trail>) -> Result<Trail> {
+        let not_found = || Error::trail_not_found(&self.called, &cx.account);
+        let trail = found.ok_or_else(not_found)?;
+        match self.reach {
+            Reach::Home if self.home_region != cx.region => {
+                Err(Error::home_region(&self.called, self.home_region))
+            }
+            Reach::Shadow if !trail.covers(&cx.region) => Err(not_found()),
+            _ => Ok(trail),
+        }
     }
 }
 
@@ -393,6 +438,7 @@ impl From<Trail> for TrailOutput {
             cloud_watch_logs_role_arn: trail.cloud_watch_logs_role_arn,
             kms_key_id: trail.kms_key_id,
             is_organization_trail: false,
+            recursive_logging: trail.recursive_logging,
         }
     }
 }
@@ -402,7 +448,7 @@ impl From<Trail> for TrailDescription {
         Self {
             home_region: trail.home_region.clone(),
             has_custom_event_selectors: trail.has_custom_selectors,
-            has_insight_selectors: false,
+            has_insight_selectors: !trail.insight_selectors.is_empty(),
             trail: trail.into(),
         }
     }
@@ -432,6 +478,7 @@ mod tests {
             "HomeRegion": "us-east-1",
             "HasCustomEventSelectors": false,
             "HasInsightSelectors": false,
+            "RecursiveLogging": true,
         });
         for name in ["main", MAIN] {
             assert_eq!(

@@ -48,6 +48,18 @@ pub struct DataResource {
     pub values: Vec<String>,
 }
 
+/// What a trail's Insights look at. Kept as it was put, so that it is shown so.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "PascalCase", default)]
+pub struct InsightSelector {
+    /// `ApiCallRateInsight` or `ApiErrorRateInsight`.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub insight_type: Option<String>,
+    /// `Management`, `Data`; absent means the former.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub event_categories: Option<Vec<String>>,
+}
+
 /// An advanced selector: every field must agree.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "PascalCase", default)]
@@ -105,14 +117,32 @@ impl Selectors {
     }
 }
 
+impl Selectors {
+    /// Whether events of `category` (`Management`, `Data`) that read, or that write, can be taken at all.
+    pub fn may_take(&self, category: &str, read_only: bool) -> bool {
+        match self {
+            Self::Basic(selectors) => selectors
+                .iter()
+                .any(|selector| selector.may_take(category, read_only)),
+            Self::Advanced(selectors) => selectors
+                .iter()
+                .any(|selector| selector.may_take(category, read_only)),
+        }
+    }
+}
+
 impl EventSelector {
+    fn may_take(&self, category: &str, read_only: bool) -> bool {
+        self.read_write_type.wants(Some(read_only))
+            && match category {
+                "Management" => self.include_management_events,
+                "Data" => self.data_resources.iter().any(|it| !it.values.is_empty()),
+                _ => false,
+            }
+    }
+
     pub fn takes(&self, event: &Event) -> bool {
-        let wanted = match self.read_write_type {
-            ReadWriteType::All => true,
-            ReadWriteType::ReadOnly => event.read_only == Some(true),
-            ReadWriteType::WriteOnly => event.read_only != Some(true),
-        };
-        wanted
+        self.read_write_type.wants(event.read_only)
             && match category(event) {
                 "Management" => {
                     self.include_management_events
@@ -126,6 +156,17 @@ impl EventSelector {
                     .any(|wanted| event.resources.iter().any(|it| wanted.takes(it))),
                 _ => false,
             }
+    }
+}
+
+impl ReadWriteType {
+    /// What does not say that it reads, writes.
+    fn wants(self, read_only: Option<bool>) -> bool {
+        match self {
+            Self::All => true,
+            Self::ReadOnly => read_only == Some(true),
+            Self::WriteOnly => read_only != Some(true),
+        }
     }
 }
 
@@ -151,6 +192,16 @@ fn names_a_service_only(value: &str) -> bool {
 }
 
 impl AdvancedEventSelector {
+    fn may_take(&self, category: &str, read_only: bool) -> bool {
+        self.field_selectors
+            .iter()
+            .all(|selector| match &*selector.field {
+                "eventCategory" => selector.takes([category]),
+                "readOnly" => selector.takes([boolean(read_only)]),
+                _ => true,
+            })
+    }
+
     pub fn takes(&self, event: &Event) -> bool {
         let kind = self
             .field_selectors
@@ -210,15 +261,17 @@ fn field_value<'a>(event: &'a Event, field: &str) -> Option<&'a str> {
         "eventSource" => Some(&event.event_source),
         "eventName" => Some(&event.event_name),
         "eventType" => Some(&event.event_type),
-        "readOnly" => event
-            .read_only
-            .map(|read_only| if read_only { "true" } else { "false" }),
+        "readOnly" => event.read_only.map(boolean),
         "errorCode" => event.error_code.as_deref(),
         "vpcEndpointId" => event.vpc_endpoint_id.as_deref(),
         "sessionCredentialFromConsole" => event.session_credential_from_console.as_deref(),
         "userIdentity.arn" => event.user_identity.get("arn")?.as_str(),
         _ => None,
     }
+}
+
+fn boolean(value: bool) -> &'static str {
+    if value { "true" } else { "false" }
 }
 
 /// Records before 1.07 have no category: then `managementEvent` tells, and without it an event is a management event.

@@ -54,11 +54,14 @@ pub enum Lifetime {
 }
 
 /// Every migration, in order; a test compares the list with the folder.
-const MIGRATIONS: &[(i64, &str, &str)] = &[(
-    1,
-    "initial",
-    include_str!("../../migrations/0001_initial.sql"),
-)];
+const MIGRATIONS: &[(i64, &str, &str)] = &[
+    (
+        1,
+        "initial",
+        include_str!("../../migrations/0001_initial.sql"),
+    ),
+    (3, "rules", include_str!("../../migrations/0003_rules.sql")),
+];
 
 /// Version and name of every migration, in order.
 pub fn migrations() -> impl Iterator<Item = (i64, &'static str)> {

@@ -2,19 +2,26 @@
 //!
 //! Rows in, rows out; the one rule kept here is the one that needs a transaction: how many trails a region may have,
 //! and how many tags a trail. Every change of a trail that may log moves [`Store::trails_version`] once
-//! it is committed.
+//! it is committed. A deleted trail is remembered, by its id alone, for as long as something of it may be delivered.
 
 use std::sync::atomic::Ordering;
 
+use serde::de::DeserializeOwned;
+use serde::{Deserialize, Serialize};
 use sqlx::sqlite::SqliteRow;
 use sqlx::{FromRow, Row, SqliteExecutor};
 
 use super::{Error, Store, Tx, is_unique_violation};
 use crate::aws::arn::{Arn, partition};
-use crate::event::select::Selectors;
+use crate::event::select::{InsightSelector, Selectors};
 
-/// A trail, as it stands in its home region.
-#[derive(Clone, Debug, PartialEq, Eq)]
+/// How long a deleted trail is remembered: its files are tried for 30 days, and the notifications after them as long.
+const DELETED_TRAIL_DAYS: i64 = 61;
+
+/// A trail, as it stands in its home region. Members that are missing in the JSON of one that was deleted by an older
+/// version are read as their defaults.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(default)]
 pub struct Trail {
     /// Given by the store: 0 before the trail is inserted.
     pub id: i64,
@@ -41,6 +48,10 @@ pub struct Trail {
     /// The default ones where none were put.
     pub selectors: Selectors,
     pub has_custom_selectors: bool,
+    /// Empty while Insights are off.
+    pub insight_selectors: Vec<InsightSelector>,
+    /// Whether it takes the events of CloudTrail's own deliveries.
+    pub recursive_logging: bool,
 }
 
 /// A tag: its key, and its value if it has one.
@@ -145,12 +156,47 @@ impl Store {
             .await
     }
 
-    /// The trail with this id.
+    /// [`Self::trail_get`], with how its delivery from `region` fares; all empty where nothing was tried yet.
+    pub async fn trail_get_with_status(
+        &self,
+        account: &str,
+        home_region: &str,
+        name: &str,
+        region: &str,
+    ) -> Result<Option<(Trail, DeliveryStatus)>, Error> {
+        // Both tables have a `trail_id`, and the later one is read: that of the trail, which is never null.
+        let row = sqlx::query(
+            "
+            select delivery_status.*, trail.* from trail
+            left join delivery_status on delivery_status.trail_id = trail.trail_id and delivery_status.region = $4
+            where account = $1 and home_region = $2 and name = $3",
+        )
+        .bind(account)
+        .bind(home_region)
+        .bind(name)
+        .bind(region)
+        .fetch_optional(&mut *self.connections.read().await?)
+        .await?;
+        row.map(|row| Ok((Trail::from_row(&row)?, DeliveryStatus::from_row(&row)?)))
+            .transpose()
+    }
+
+    /// The trail with this id, also if it has been deleted and something of it may still be to be delivered.
     pub async fn trail_by_id(&self, id: i64) -> Result<Option<Trail>, Error> {
-        sqlx::query_as("select * from trail where trail_id = $1")
+        let mut connection = self.connections.read().await?;
+        let trail = sqlx::query_as("select * from trail where trail_id = $1")
             .bind(id)
-            .fetch_optional(&mut *self.connections.read().await?)
-            .await
+            .fetch_optional(&mut *connection)
+            .await?;
+        if trail.is_some() {
+            return Ok(trail);
+        }
+        let deleted: Option<String> =
+            sqlx::query_scalar("select trail from deleted_trail where trail_id = $1")
+                .bind(id)
+                .fetch_optional(&mut *connection)
+                .await?;
+        deleted.as_deref().map(from_json).transpose()
     }
 
     /// Every trail of every account, the oldest first.
@@ -205,7 +251,8 @@ impl Store {
             update trail set
                 s3_bucket_name = $2, s3_key_prefix = $3, sns_topic_name = $4, sns_topic_arn = $5,
                 include_global_service_events = $6, is_multi_region = $7, log_file_validation = $8,
-                cloud_watch_logs_log_group_arn = $9, cloud_watch_logs_role_arn = $10, kms_key_id = $11
+                cloud_watch_logs_log_group_arn = $9, cloud_watch_logs_role_arn = $10, kms_key_id = $11,
+                recursive_logging = $12
             where trail_id = $1",
         )
         .bind(id)
@@ -219,21 +266,38 @@ impl Store {
         .bind(&trail.cloud_watch_logs_log_group_arn)
         .bind(&trail.cloud_watch_logs_role_arn)
         .bind(&trail.kms_key_id)
+        .bind(trail.recursive_logging)
         .execute(&mut *tx)
         .await?;
         self.trails_commit(tx).await?;
         Ok(Some(trail))
     }
 
-    /// Deletes the trail with its tags and status; `false` if it was gone.
-    pub async fn trail_delete(&self, id: i64) -> Result<bool, Error> {
+    /// Deletes the trail with its tags and status; `false` if it was gone. Where its events are to go is remembered:
+    /// some of them may not be cut into files, or delivered, yet.
+    pub async fn trail_delete(&self, id: i64, now_ms: i64) -> Result<bool, Error> {
         let mut tx = self.begin().await?;
-        let done = sqlx::query("delete from trail where trail_id = $1")
+        let deleted: Option<Trail> =
+            sqlx::query_as("delete from trail where trail_id = $1 returning *")
+                .bind(id)
+                .fetch_optional(&mut *tx)
+                .await?;
+        if let Some(trail) = &deleted {
+            sqlx::query("delete from deleted_trail where deleted_ms < $1")
+                .bind(now_ms - DELETED_TRAIL_DAYS * 24 * 60 * 60 * 1000)
+                .execute(&mut *tx)
+                .await?;
+            sqlx::query(
+                "insert into deleted_trail (trail_id, deleted_ms, trail) values ($1, $2, $3)",
+            )
             .bind(id)
+            .bind(now_ms)
+            .bind(to_json(trail)?)
             .execute(&mut *tx)
             .await?;
+        }
         self.trails_commit(tx).await?;
-        Ok(done.rows_affected() > 0)
+        Ok(deleted.is_some())
     }
 
     /// Starts logging, or marks a new start of it; `false` if the trail is gone.
@@ -250,11 +314,11 @@ impl Store {
         Ok(done.rows_affected() > 0)
     }
 
-    /// Stops logging, or marks a new stop of it; `false` if the trail is gone.
+    /// Stops logging, or marks a new stop of it, and turns Insights off; `false` if the trail is gone.
     pub async fn trail_logging_stop(&self, id: i64, now_ms: i64) -> Result<bool, Error> {
         let mut tx = self.begin().await?;
         let done = sqlx::query(
-            "update trail set is_logging = 0, stop_logging_ms = $2 where trail_id = $1",
+            "update trail set is_logging = 0, stop_logging_ms = $2, insight_selectors = null where trail_id = $1",
         )
         .bind(id)
         .bind(now_ms)
@@ -266,9 +330,29 @@ impl Store {
 
     /// Puts the trail's selectors in the place of those it has; `false` if the trail is gone.
     pub async fn trail_selectors_put(&self, id: i64, selectors: &Selectors) -> Result<bool, Error> {
-        let json = serde_json::to_string(selectors).map_err(|error| Error::Encode(error.into()))?;
+        let json = to_json(selectors)?;
         let mut tx = self.begin().await?;
         let done = sqlx::query("update trail set selectors = $2 where trail_id = $1")
+            .bind(id)
+            .bind(json)
+            .execute(&mut *tx)
+            .await?;
+        self.trails_commit(tx).await?;
+        Ok(done.rows_affected() > 0)
+    }
+
+    /// Turns the trail's Insights on as `selectors` say, or off if there are none; `false` if the trail is gone.
+    pub async fn trail_insight_selectors_put(
+        &self,
+        id: i64,
+        selectors: &[InsightSelector],
+    ) -> Result<bool, Error> {
+        let json = match selectors {
+            [] => None,
+            selectors => Some(to_json(&selectors)?),
+        };
+        let mut tx = self.begin().await?;
+        let done = sqlx::query("update trail set insight_selectors = $2 where trail_id = $1")
             .bind(id)
             .bind(json)
             .execute(&mut *tx)
@@ -430,8 +514,8 @@ async fn insert(
         insert into trail (
             account, home_region, is_multi_region, name, s3_bucket_name, s3_key_prefix, sns_topic_name, sns_topic_arn,
             include_global_service_events, log_file_validation,
-            cloud_watch_logs_log_group_arn, cloud_watch_logs_role_arn, kms_key_id, is_logging)
-        select $1, $2, $3, $6, $7, $8, $9, $10, $11, $12, $13, $14, $15, 0
+            cloud_watch_logs_log_group_arn, cloud_watch_logs_role_arn, kms_key_id, recursive_logging, is_logging)
+        select $1, $2, $3, $6, $7, $8, $9, $10, $11, $12, $13, $14, $15, $16, 0
         where not exists (select 1 from full)"
     ))
     .bind(&trail.account)
@@ -449,6 +533,7 @@ async fn insert(
     .bind(&trail.cloud_watch_logs_log_group_arn)
     .bind(&trail.cloud_watch_logs_role_arn)
     .bind(&trail.kms_key_id)
+    .bind(trail.recursive_logging)
     .execute(to)
     .await
     .map_err(|error| match is_unique_violation(&error) {
@@ -490,9 +575,18 @@ async fn tags_write(tx: &mut Tx, trail_id: i64, tags: &[Tag]) -> Result<(), Erro
     Ok(())
 }
 
+fn to_json(value: &impl Serialize) -> Result<String, Error> {
+    serde_json::to_string(value).map_err(|error| Error::Encode(error.into()))
+}
+
+fn from_json<T: DeserializeOwned>(json: &str) -> Result<T, Error> {
+    serde_json::from_str(json).map_err(|error| Error::Decode(error.into()))
+}
+
 impl FromRow<'_, SqliteRow> for Trail {
     fn from_row(row: &SqliteRow) -> Result<Self, Error> {
         let selectors: Option<&str> = row.try_get("selectors")?;
+        let insight_selectors: Option<&str> = row.try_get("insight_selectors")?;
         Ok(Self {
             id: row.try_get("trail_id")?,
             account: row.try_get("account")?,
@@ -512,12 +606,12 @@ impl FromRow<'_, SqliteRow> for Trail {
             start_logging_ms: row.try_get("start_logging_ms")?,
             stop_logging_ms: row.try_get("stop_logging_ms")?,
             has_custom_selectors: selectors.is_some(),
-            selectors: match selectors {
-                Some(json) => {
-                    serde_json::from_str(json).map_err(|error| Error::Decode(error.into()))?
-                }
-                None => Selectors::default(),
-            },
+            selectors: selectors.map(from_json).transpose()?.unwrap_or_default(),
+            insight_selectors: insight_selectors
+                .map(from_json)
+                .transpose()?
+                .unwrap_or_default(),
+            recursive_logging: row.try_get("recursive_logging")?,
         })
     }
 }
@@ -582,6 +676,8 @@ mod tests {
             stop_logging_ms: None,
             selectors: Selectors::default(),
             has_custom_selectors: false,
+            insight_selectors: Vec::new(),
+            recursive_logging: true,
         }
     }
 
@@ -696,8 +792,8 @@ mod tests {
         assert_eq!(store.trail_tags_list(id).await.unwrap(), more);
 
         store.delivery_succeeded(id, "us-east-1", 5).await.unwrap();
-        assert!(store.trail_delete(id).await.unwrap());
-        assert!(!store.trail_delete(id).await.unwrap());
+        assert!(store.trail_delete(id, 5).await.unwrap());
+        assert!(!store.trail_delete(id, 5).await.unwrap());
         assert_eq!(store.trail_tags_list(id).await.unwrap(), []);
         // What comes late for a deleted trail is dropped.
         store
@@ -708,6 +804,87 @@ mod tests {
             store.delivery_status_get(id, "us-east-1").await.unwrap(),
             DeliveryStatus::default()
         );
+    }
+
+    #[tokio::test]
+    async fn a_deleted_trail_is_found_by_its_id_as_long_as_something_may_be_delivered() {
+        const DAY_MS: i64 = 24 * 60 * 60 * 1000;
+        let (store, _folder) = store().await;
+        let mut trails = Vec::new();
+        for name in ["one", "two", "three"] {
+            let mut trail = trail("us-east-1", name, true);
+            trail.id = store.trail_insert(&trail, &[], 5).await.unwrap();
+            trails.push(trail);
+        }
+        for (trail, day) in trails.iter().zip([0, 61, 62]) {
+            assert!(store.trail_delete(trail.id, day * DAY_MS).await.unwrap());
+            let found = store.trail_by_id(trail.id).await.unwrap();
+            assert_eq!(found.as_ref(), Some(trail));
+        }
+        assert_eq!(store.trails_all().await.unwrap(), []);
+        assert_eq!(store.trail_by_id(trails[0].id).await.unwrap(), None);
+        assert!(store.trail_by_id(trails[1].id).await.unwrap().is_some());
+        // Its name is free again, and a new trail is another one.
+        let again = store.trail_insert(&trails[2], &[], 5).await.unwrap();
+        assert_ne!(again, trails[2].id);
+    }
+
+    #[tokio::test]
+    async fn insights_are_on_until_they_are_put_off_or_logging_stops() {
+        let (store, _folder) = store().await;
+        let id = store
+            .trail_insert(&trail("us-east-1", "main", false), &[], 5)
+            .await
+            .unwrap();
+        let rate: InsightSelector =
+            serde_json::from_str(r#"{"InsightType":"ApiCallRateInsight"}"#).unwrap();
+        let selectors = async || {
+            store
+                .trail_by_id(id)
+                .await
+                .unwrap()
+                .unwrap()
+                .insight_selectors
+        };
+        let put = async |selectors: &[_]| {
+            let put = store.trail_insight_selectors_put(id, selectors).await;
+            assert!(put.unwrap());
+        };
+        put(std::slice::from_ref(&rate)).await;
+        assert_eq!(selectors().await, [rate.clone()]);
+        put(&[]).await;
+        assert_eq!(selectors().await, []);
+        put(std::slice::from_ref(&rate)).await;
+        store.trail_logging_stop(id, 5).await.unwrap();
+        assert_eq!(selectors().await, []);
+        assert!(
+            !store
+                .trail_insight_selectors_put(99, &[rate])
+                .await
+                .unwrap()
+        );
+    }
+
+    #[tokio::test]
+    async fn a_trail_is_read_together_with_its_status_in_a_region() {
+        let (store, _folder) = store().await;
+        let mut trail = trail("us-east-1", "main", true);
+        trail.id = store.trail_insert(&trail, &[], 5).await.unwrap();
+        store
+            .delivery_failed(trail.id, "eu-west-1", 5, "X")
+            .await
+            .unwrap();
+        for region in ["us-east-1", "eu-west-1"] {
+            let status = store.delivery_status_get(trail.id, region).await.unwrap();
+            let both = store
+                .trail_get_with_status("111122223333", "us-east-1", "main", region)
+                .await;
+            assert_eq!(both.unwrap(), Some((trail.clone(), status)), "{region}");
+        }
+        let none = store
+            .trail_get_with_status("111122223333", "eu-west-1", "main", "eu-west-1")
+            .await;
+        assert_eq!(none.unwrap(), None);
     }
 
     #[tokio::test]
@@ -788,7 +965,7 @@ mod tests {
         store.trail_logging_stop(id, 6).await.unwrap();
         assert!(has_moved(store.trails_version()));
         assert_eq!(store.trails_logging().await.unwrap(), []);
-        store.trail_delete(id).await.unwrap();
+        store.trail_delete(id, 7).await.unwrap();
         assert!(has_moved(store.trails_version()));
     }
 }
