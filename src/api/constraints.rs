@@ -10,7 +10,7 @@ use regex_lite::Regex;
 use serde_json::Value;
 
 use super::error::{Error, Result};
-use crate::aws::model::{Constraints, Kind, Operation, Service, ShapeId, Structure};
+use crate::aws::model::{Constraints, Kind, Operation, Service, Shape, ShapeId, Structure};
 
 /// Violations that are reported at once, and characters of an offending value that are repeated: AWS sets no limits,
 /// but answers to hostile requests should not outgrow them.
@@ -55,10 +55,13 @@ impl<'a> Checker<'a> {
             (Kind::List { element, .. }, Value::Array(elements)) => {
                 self.elements(element.shape, elements, path)?;
             }
-            (Kind::Map { value: entry, .. }, Value::Object(entries)) => {
-                for (key, value) in entries {
-                    self.value(entry.shape, value, &format!("{path}.{key}.member"))?;
-                }
+            (
+                Kind::Map {
+                    key, value: entry, ..
+                },
+                Value::Object(entries),
+            ) => {
+                self.entries(key.shape, entry.shape, value, entries, path)?;
             }
             (kind, value) if fits(kind, value) => {}
             (kind, value) => return Err(Error::serialization(type_error(kind, value))),
@@ -117,6 +120,42 @@ impl<'a> Checker<'a> {
                 path,
                 &format!("Member must satisfy constraint: [{demands}]"),
             );
+        }
+        Ok(())
+    }
+
+    /// Keys and values of a map are reported with their map, once each. No map of CloudTrail holds structures.
+    fn entries(
+        &mut self,
+        key: ShapeId,
+        entry: ShapeId,
+        map: &Value,
+        entries: &serde_json::Map<String, Value>,
+        path: &str,
+    ) -> Result<()> {
+        let (key, entry) = (self.service.shape(key), self.service.shape(entry));
+        let (mut has_broken_key, mut has_broken_value) = (false, false);
+        for (name, value) in entries {
+            if !fits(&entry.kind, value) {
+                return Err(Error::serialization(type_error(&entry.kind, value)));
+            }
+            let name = Value::from(name.as_str());
+            let broken = |checker: &mut Self, shape: &'a Shape, value: &Value| {
+                let constraints = shape.constraints.as_ref();
+                constraints.is_some_and(|it| !checker.broken(it, value).is_empty())
+            };
+            has_broken_key = has_broken_key || broken(self, key, &name);
+            has_broken_value = has_broken_value || broken(self, entry, value);
+        }
+        for (has_broken, what, shape) in [
+            (has_broken_key, "Map keys", key),
+            (has_broken_value, "Map value", entry),
+        ] {
+            if let Some(constraints) = shape.constraints.as_ref().filter(|_| has_broken) {
+                let demands = demands(constraints, &shape.kind).join(", ");
+                let demand = format!("{what} must satisfy constraint: [{demands}]");
+                self.violation(Some(map), path, &demand);
+            }
         }
         Ok(())
     }
@@ -261,13 +300,21 @@ fn member_path(path: &str, name: &str) -> String {
     format!("{path}{dot}{}{}", first.unwrap_or_default(), chars.as_str())
 }
 
-/// Strings bare, lists as Java prints them, the rest as JSON.
+/// Strings bare, lists and maps as Java prints them, the rest as JSON.
 fn shown(value: &Value) -> String {
     let mut text = match value {
         Value::String(text) => text.clone(),
         Value::Array(elements) => {
             let elements: Vec<String> = elements.iter().take(LONGEST_VALUE).map(shown).collect();
             format!("[{}]", elements.join(", "))
+        }
+        Value::Object(entries) => {
+            let entries: Vec<String> = entries
+                .iter()
+                .take(LONGEST_VALUE)
+                .map(|(key, value)| format!("{key}={}", shown(value)))
+                .collect();
+            format!("{{{}}}", entries.join(", "))
         }
         other => other.to_string(),
     };
@@ -344,6 +391,50 @@ mod tests {
             ),
         ] {
             assert_eq!(checked(operation, &params), expected, "{operation} {params}");
+        }
+    }
+
+    #[test]
+    fn keys_and_values_of_maps_are_reported_with_their_map() {
+        let values = "Map value must satisfy constraint: [Member must have length less than or equal to 128, \
+                      Member must have length greater than or equal to 1, \
+                      Member must satisfy regular expression pattern: ^[a-zA-Z0-9._/\\-:]+$]";
+        let keys = "Map keys must satisfy constraint: [Member must have length less than or equal to 128, \
+                    Member must have length greater than or equal to 3, \
+                    Member must satisfy regular expression pattern: ^[a-zA-Z0-9._/\\-:$]+$]";
+        let at = "at 'queryParameterValues' failed to satisfy constraint:";
+        for (map, expected) in [
+            (json!({ "$Start$": "2026", "$End$": "2027" }), String::new()),
+            (
+                json!({ "ab": "x" }),
+                format!(
+                    "ValidationException: 1 validation error detected: Value '{{ab=x}}' {at} {keys}"
+                ),
+            ),
+            (
+                json!({ "abc": "x y" }),
+                format!(
+                    "ValidationException: 1 validation error detected: Value '{{abc=x y}}' {at} {values}"
+                ),
+            ),
+            (
+                json!({ "a": "", "b": "x" }),
+                format!(
+                    "ValidationException: 2 validation errors detected: Value '{{a=, b=x}}' {at} {keys}; \
+                     Value '{{a=, b=x}}' {at} {values}"
+                ),
+            ),
+            (
+                json!({ "abc": 5 }),
+                "SerializationException: NUMBER_VALUE can not be converted to a String".to_owned(),
+            ),
+        ] {
+            let params = json!({ "DashboardId": "d", "QueryParameterValues": map });
+            assert_eq!(
+                checked("StartDashboardRefresh", &params),
+                expected,
+                "{params}"
+            );
         }
     }
 

@@ -148,6 +148,10 @@ fn filter(cx: &Cx, input: &LookupEventsInput) -> Result<Option<EventFilter>> {
     if for_insights {
         return Ok(None);
     }
+    // Both ends are inclusive, and events are shown with whole seconds: the time that is shown must find its event.
+    let since_ms = since_ms.map(|since_ms| since_ms.saturating_add(999));
+    let since_ms = since_ms.map(|since_ms| since_ms - since_ms.rem_euclid(1000));
+    let until_ms = until_ms.saturating_add(999 - until_ms.rem_euclid(1000));
     Ok(Some(EventFilter {
         account: cx.account.clone(),
         region: cx.region.clone(),
@@ -227,23 +231,36 @@ mod tests {
     async fn times_default_to_the_last_90_days() {
         let api = Api::new().await;
         let oldest_ms = NOW_MS - 90 * 86_400_000;
+        // The seconds end with their last millisecond.
+        let now_ms = 1_800_000_000_999;
         for (input, since_ms, until_ms) in [
-            (json!({}), oldest_ms, NOW_MS),
-            (json!({ "StartTime": 0 }), oldest_ms, NOW_MS),
+            (json!({}), oldest_ms, now_ms),
+            (json!({ "StartTime": 0 }), oldest_ms, now_ms),
             (
                 json!({ "StartTime": 1_799_999_999.5 }),
-                1_799_999_999_500,
-                NOW_MS,
+                1_800_000_000_000,
+                now_ms,
             ),
             (
                 json!({ "StartTime": 1_799_999_999, "EndTime": 1_799_999_999 }),
                 1_799_999_999_000,
-                1_799_999_999_000,
+                1_799_999_999_999,
+            ),
+            (
+                json!({ "EndTime": 1_799_999_999.5 }),
+                oldest_ms,
+                1_799_999_999_999,
             ),
             (
                 json!({ "EndTime": 1_900_000_000 }),
                 oldest_ms,
-                1_900_000_000_000,
+                1_900_000_000_999,
+            ),
+            (json!({ "EndTime": 1e300 }), oldest_ms, i64::MAX),
+            (
+                json!({ "EndTime": -1e300 }),
+                oldest_ms,
+                i64::MIN + 999 - i64::MIN.rem_euclid(1000),
             ),
         ] {
             let filter = filter(&api.cx, &read(input.clone())).unwrap().unwrap();

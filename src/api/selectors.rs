@@ -214,6 +214,8 @@ enum Values {
     Of(&'static [&'static str]),
     /// `AWS::S3::Object`. AWS knows a list, which grows every month: any of this form is taken.
     ResourceType,
+    /// `kms.amazonaws.com`. Of network activity AWS knows a list, which grows: any of this form is taken.
+    Source,
 }
 
 const fn field(name: &'static str, operators: &'static [&'static str], values: Values) -> Field {
@@ -264,7 +266,7 @@ const CATEGORIES: &[(&str, &[Field])] = &[
         field("userIdentity.arn", ALL_OPERATORS, Values::Any),
     ]),
     ("NetworkActivity", &[
-        required("eventSource", Values::Any),
+        required("eventSource", Values::Source),
         field("errorCode", EQUALS, Values::Of(&["VpceAccessDenied"])),
         field("eventName", ALL_OPERATORS, Values::Any),
         field("vpcEndpointId", ALL_OPERATORS, Values::Any),
@@ -345,6 +347,9 @@ impl Values {
         match self {
             Self::Any => true,
             Self::Of(values) => values.contains(&value),
+            Self::Source => value
+                .strip_suffix(".amazonaws.com")
+                .is_some_and(|name| !name.is_empty()),
             Self::ResourceType => {
                 let is_word = |word: &str| {
                     !word.is_empty() && word.bytes().all(|b| b.is_ascii_alphanumeric())
@@ -593,6 +598,52 @@ mod tests {
                 "value false",
             ),
             (json!([network]), "the field eventSource once"),
+            (
+                json!([network, { "Field": "eventSource", "Equals": ["kms"] }]),
+                "value kms",
+            ),
+            (
+                json!([network, kms, { "Field": "eventSource", "Equals": ["s3.amazonaws.com"] }]),
+                "the field eventSource once",
+            ),
+            (json!([network, kms, read]), "field readOnly is not valid"),
+            (
+                json!([network, kms, { "Field": "vpcEndpointId", "NotStartsWith": ["vpce-1"] }]),
+                "",
+            ),
+            (
+                json!([management, { "Field": "readOnly", "NotEquals": ["true"] }]),
+                "operator NotEquals",
+            ),
+            (
+                json!([management, { "Field": "userIdentity.arn", "Equals": ["x"] }]),
+                "field userIdentity.arn is not valid",
+            ),
+            (
+                json!([data, objects, { "Field": "vpcEndpointId", "Equals": ["vpce-1"] }]),
+                "field vpcEndpointId is not valid",
+            ),
+            (
+                json!([data, objects, { "Field": "sessionCredentialFromConsole", "NotEquals": ["true"] }]),
+                "",
+            ),
+            (
+                json!([data, objects, { "Field": "eventSource", "StartsWith": ["s3"], "NotEquals": ["s3express.amazonaws.com"] }]),
+                "",
+            ),
+            (
+                json!([data, objects, { "Field": "eventType", "NotEndsWith": ["Event"] }]),
+                "",
+            ),
+            (
+                json!([data, objects, { "Field": "userIdentity.arn", "NotStartsWith": ["arn:aws:sts"] }]),
+                "",
+            ),
+            (json!([data, objects, objects]), "resources.type once"),
+            (
+                json!([{ "Field": "eventCategory", "Equals": ["data"] }]),
+                "value data",
+            ),
             (
                 json!([network, kms, { "Field": "errorCode", "Equals": ["AccessDenied"] }]),
                 "value AccessDenied",

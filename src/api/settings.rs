@@ -194,7 +194,9 @@ async fn check_topic(cx: &Cx, arn: &str) -> Result<()> {
 /// SNS's own codes are refusals; the others say that SNS was not there to refuse.
 fn publish_error(error: TargetError) -> Error {
     match error.code.as_str() {
-        "RequestTimeout" | "ServiceUnavailable" => Error::target_unreachable("SNS topic", error),
+        TargetError::TIMEOUT | "ServiceUnavailable" => {
+            Error::target_unreachable("SNS topic", error)
+        }
         _ => Error::topic_refused(),
     }
 }

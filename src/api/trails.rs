@@ -17,6 +17,7 @@ use super::tags::{self, Tag};
 use super::{Cx, Empty, Timestamp, page_after, page_token};
 use crate::event::select::Selectors;
 use crate::store::{Trail, TrailError};
+use crate::targets::TargetError;
 
 /// How many trails a page of ListTrails has. AWS does not say how many its pages have.
 const TRAILS_PER_PAGE: usize = 100;
@@ -328,7 +329,7 @@ pub(super) async fn get_trail_status(cx: Cx, input: NameInput) -> Result<GetTrai
     let status = status.unwrap_or_default();
     Ok(GetTrailStatusOutput {
         is_logging: trail.is_logging,
-        latest_delivery_error: status.log_files.error,
+        latest_delivery_error: status.log_files.error.filter(is_shown),
         latest_notification_error: status.notifications.error,
         latest_delivery_time: status.log_files.succeeded_ms.map(Timestamp),
         latest_notification_time: status.notifications.succeeded_ms.map(Timestamp),
@@ -337,7 +338,7 @@ pub(super) async fn get_trail_status(cx: Cx, input: NameInput) -> Result<GetTrai
         latest_cloud_watch_logs_delivery_error: status.logs.error,
         latest_cloud_watch_logs_delivery_time: status.logs.succeeded_ms.map(Timestamp),
         latest_digest_delivery_time: status.digests.succeeded_ms.map(Timestamp),
-        latest_digest_delivery_error: status.digests.error,
+        latest_digest_delivery_error: status.digests.error.filter(is_shown),
         latest_delivery_attempt_time: text_time(status.log_files.attempted_ms),
         latest_notification_attempt_time: text_time(status.notifications.attempted_ms),
         latest_notification_attempt_succeeded: text_time(status.notifications.succeeded_ms),
@@ -345,6 +346,12 @@ pub(super) async fn get_trail_status(cx: Cx, input: NameInput) -> Result<GetTrai
         time_logging_started: text_time(trail.start_logging_ms),
         time_logging_stopped: text_time(trail.stop_logging_ms),
     })
+}
+
+/// Errors of S3 are shown, but not that it did not answer in time (facts 2.4).
+#[expect(clippy::ptr_arg, reason = "it filters an Option<String>")]
+fn is_shown(code: &String) -> bool {
+    code != TargetError::TIMEOUT
 }
 
 /// `2015-09-01T20:35:57Z`, or nothing.
@@ -643,6 +650,10 @@ mod tests {
             .unwrap();
         store
             .digest_succeeded(trail.id, "us-east-1", start_ms)
+            .await
+            .unwrap();
+        store
+            .digest_failed(trail.id, "us-east-1", start_ms, "RequestTimeout")
             .await
             .unwrap();
         store

@@ -6,7 +6,7 @@
 
 use serde_json::Value;
 
-use super::names::find;
+use super::names::{find, global_region};
 use super::{Event, NamedResource};
 use crate::aws::model::{Operation, Service};
 
@@ -214,22 +214,44 @@ pub(super) fn defaults<'a>(
 }
 
 /// Sources whose events a trail takes only with `IncludeGlobalServiceEvents`.
-const GLOBAL_SOURCES: &[&str] = &[
+pub(super) const GLOBAL_SOURCES: &[&str] = &[
     "account.amazonaws.com",
+    "billing.amazonaws.com",
+    "billingconductor.amazonaws.com",
+    "budgets.amazonaws.com",
+    "ce.amazonaws.com",
     "cloudfront.amazonaws.com",
+    "cost-optimization-hub.amazonaws.com",
+    "cur.amazonaws.com",
+    "edgekeyvaluestore.amazonaws.com",
+    "health.amazonaws.com",
     "iam.amazonaws.com",
+    "networkmanager.amazonaws.com",
     "organizations.amazonaws.com",
     "route53.amazonaws.com",
     "route53domains.amazonaws.com",
+    "savingsplans.amazonaws.com",
     "shield.amazonaws.com",
     "sts.amazonaws.com",
     "support.amazonaws.com",
     "waf.amazonaws.com",
 ];
 
-/// Whether events of this source are global service events.
-pub fn is_global(event_source: &str) -> bool {
-    GLOBAL_SOURCES.contains(&event_source)
+/// Whether this is a global service event. STS is global at its global endpoint alone; what its regional endpoints
+/// answer belongs to their region (facts 7.5).
+pub fn is_global(event: &Event) -> bool {
+    GLOBAL_SOURCES.contains(&&*event.event_source)
+        && global_region(&event.aws_region) == event.aws_region
+}
+
+/// Whether this is an event of CloudTrail's own delivery, which a trail with `RecursiveLogging: false` does not take.
+/// <https://docs.aws.amazon.com/awscloudtrail/latest/userguide/cloudtrail-trail-recursive-logging.html>
+pub fn is_recursive(event: &Event) -> bool {
+    event.user_identity["invokedBy"] == "cloudtrail.amazonaws.com"
+        && matches!(
+            (&*event.event_source, &*event.event_name),
+            ("s3.amazonaws.com", "PutObject") | ("logs.amazonaws.com", "PutLogEvents")
+        )
 }
 
 /// What a member of a record names: (event source, member, type). The member may stand at any depth, in the

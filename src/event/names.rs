@@ -197,6 +197,11 @@ pub(super) fn aws_region<'a>(service: &Service, region: &'a str) -> &'a str {
     if !GLOBAL.contains(&&*service.id) {
         return region;
     }
+    global_region(region)
+}
+
+/// Where the global services of a region's partition are recorded.
+pub(super) fn global_region(region: &str) -> &'static str {
     match partition(region) {
         "aws-cn" => "cn-northwest-1",
         "aws-us-gov" => "us-gov-west-1",
@@ -397,6 +402,15 @@ mod tests {
             ("ec2", "eu-west-1", "eu-west-1"),
         ] {
             assert_eq!(aws_region(service(id), region), expected, "{id} {region}");
+        }
+    }
+
+    #[test]
+    fn what_is_recorded_in_the_first_region_is_a_global_service_event() {
+        for id in GLOBAL {
+            let source = event_source(crate::aws::models().service(id).unwrap(), None);
+            let listed = super::super::catalog::GLOBAL_SOURCES.contains(&&*source);
+            assert!(listed, "{source}");
         }
     }
 

@@ -43,12 +43,6 @@ const BY_MEMBER: &[(&str, &str, &str, Option<&str>)] = &[
         "table/",
         Some("AWS::DynamoDB::Table"),
     ),
-    (
-        "dynamodbstreams",
-        "StreamArn",
-        "",
-        Some("AWS::DynamoDB::Stream"),
-    ),
     ("ecr", "repositoryName", "repository/", None),
     ("ecr-public", "repositoryName", "repository/", None),
     ("kinesis", "StreamARN", "", Some("AWS::Kinesis::Stream")),
@@ -124,6 +118,7 @@ pub(super) fn resources(
             name.map(of).into_iter().collect()
         }
         "dynamodb" if params.contains_key("RequestItems") => tables(params, place),
+        "dynamodbstreams" => stream_and_table(params, place),
         "cloudfront-keyvaluestore" => {
             let of = |arn: &str| {
                 resource(
@@ -179,6 +174,23 @@ fn tables(params: &Params, place: Place<'_>) -> Vec<Resource> {
         .into_iter()
         .flat_map(|items| items.keys().map(of))
         .collect()
+}
+
+/// A stream and the table that it is of, since selectors of tables take its events too (facts 6.4). Of a stream's
+/// ARN, `…:table/t/stream/2026-11-22T00:00:00.000`, the first part is the table's; an iterator begins with its ARN.
+fn stream_and_table(params: &Params, place: Place<'_>) -> Vec<Resource> {
+    let named = text(params, "StreamArn").or_else(|| text(params, "ShardIterator"));
+    let Some(stream) = named.and_then(|it| it.split('|').next()) else {
+        return Vec::new();
+    };
+    let Some((table, _)) = stream.split_once("/stream/") else {
+        return Vec::new();
+    };
+    let of = |kind, arn: &str| resource(Some(place.account), Some(kind), arn.to_owned());
+    vec![
+        of("AWS::DynamoDB::Table", table),
+        of("AWS::DynamoDB::Stream", stream),
+    ]
 }
 
 /// Object calls have the object and its bucket, bucket calls the bucket; lists name their objects by a prefix.
@@ -350,6 +362,16 @@ mod tests {
                 json!({}),
                 json!([{"accountId": "111122223333", "type": "AWS::DynamoDB::Table",
                         "ARN": "arn:aws:dynamodb:eu-west-1:111122223333:table/t"}]),
+            ),
+            (
+                "dynamodbstreams",
+                "GetRecords",
+                json!({"ShardIterator": "arn:aws:dynamodb:eu-west-1:111122223333:table/t/stream/2026|1|AAAA"}),
+                json!({}),
+                json!([{"accountId": "111122223333", "type": "AWS::DynamoDB::Table",
+                        "ARN": "arn:aws:dynamodb:eu-west-1:111122223333:table/t"},
+                       {"accountId": "111122223333", "type": "AWS::DynamoDB::Stream",
+                        "ARN": "arn:aws:dynamodb:eu-west-1:111122223333:table/t/stream/2026"}]),
             ),
             (
                 "ecr",

@@ -521,6 +521,295 @@ mod tests {
         }
     }
 
+    /// Events that differ in what selectors ask for.
+    fn samples() -> [(&'static str, Event); 9] {
+        let of = |kind: &str, arn: &str| json!({"type": kind, "ARN": arn});
+        let data = |source: &str, name: &str, read_only: bool, resources: Value| {
+            event(json!({
+                "eventSource": source, "eventName": name, "readOnly": read_only, "managementEvent": false,
+                "eventCategory": "Data", "resources": resources,
+            }))
+        };
+        let table = "arn:aws:dynamodb:us-east-1:111122223333:table/t";
+        let stream = "arn:aws:dynamodb:us-east-1:111122223333:table/t/stream/1";
+        let (dynamodb, s3) = ("dynamodb.amazonaws.com", "s3.amazonaws.com");
+        [
+            ("object", object_read("arn:aws:s3:::logs/a/1")),
+            (
+                "list",
+                data(
+                    s3,
+                    "ListObjects",
+                    true,
+                    json!([{"type": "AWS::S3::Object", "ARNPrefix": "arn:aws:s3:::logs/"}]),
+                ),
+            ),
+            (
+                "express",
+                data(
+                    "s3express.amazonaws.com",
+                    "PutObject",
+                    false,
+                    json!([of(
+                        "AWS::S3Express::Object",
+                        "arn:aws:s3express:us-east-1:111122223333:bucket/b--x-s3/k"
+                    )]),
+                ),
+            ),
+            (
+                "batch",
+                data(
+                    dynamodb,
+                    "BatchWriteItem",
+                    false,
+                    json!([
+                        of("AWS::DynamoDB::Table", &table.replace("table/t", "table/a")),
+                        of("AWS::DynamoDB::Table", table)
+                    ]),
+                ),
+            ),
+            (
+                "stream",
+                data(
+                    dynamodb,
+                    "GetRecords",
+                    true,
+                    json!([
+                        of("AWS::DynamoDB::Table", table),
+                        of("AWS::DynamoDB::Stream", stream)
+                    ]),
+                ),
+            ),
+            // Its record tells no ARN.
+            (
+                "metric",
+                data(
+                    "monitoring.amazonaws.com",
+                    "GetMetricData",
+                    true,
+                    json!([{"type": "AWS::CloudWatch::Metric"}]),
+                ),
+            ),
+            (
+                "kms",
+                event(
+                    json!({"eventSource": "kms.amazonaws.com", "eventName": "Decrypt", "readOnly": true, "eventCategory": "Management"}),
+                ),
+            ),
+            (
+                "login",
+                event(
+                    json!({"eventSource": "signin.amazonaws.com", "eventName": "ConsoleLogin", "readOnly": false,
+                             "eventType": "AwsConsoleSignIn", "eventCategory": "Management"}),
+                ),
+            ),
+            (
+                "network",
+                event(
+                    json!({"eventSource": "kms.amazonaws.com", "eventName": "Decrypt", "eventType": "AwsVpceEvent",
+                             "eventCategory": "NetworkActivity", "errorCode": "VpceAccessDenied",
+                             "vpcEndpointId": "vpce-0abc", "userIdentity": {"type": "AWSAccount"}}),
+                ),
+            ),
+        ]
+    }
+
+    fn taken(selectors: &Selectors) -> String {
+        let samples = samples();
+        let taken = samples.iter().filter(|(_, event)| selectors.takes(event));
+        taken.map(|(name, _)| *name).collect::<Vec<_>>().join(" ")
+    }
+
+    #[test]
+    fn basic_selectors_take_of_all_kinds_of_events_what_they_ask_for() {
+        let on = |kind: &str, values: &[&str]| json!({"IncludeManagementEvents": false, "DataResources": [{"Type": kind, "Values": values}]});
+        let table = "arn:aws:dynamodb:us-east-1:111122223333:table/t";
+        for (selector, expected) in [
+            (json!({}), "kms login"),
+            (
+                json!({"ExcludeManagementEventSources": ["kms.amazonaws.com", "rdsdata.amazonaws.com"]}),
+                "login",
+            ),
+            (json!({"ReadWriteType": "ReadOnly"}), "kms"),
+            (json!({"ReadWriteType": "WriteOnly"}), "login"),
+            (json!({"IncludeManagementEvents": false}), ""),
+            (on("AWS::S3::Object", &["arn:aws:s3"]), "object list"),
+            (
+                on("AWS::S3::Object", &["arn:aws:s3:::logs/"]),
+                "object list",
+            ),
+            (on("AWS::S3::Object", &["arn:aws:s3:::logs/a/"]), "object"),
+            (
+                on(
+                    "AWS::S3::Object",
+                    &["arn:aws:s3:::other/", "arn:aws:s3:::logs/a/1"],
+                ),
+                "object",
+            ),
+            (on("AWS::S3::Object", &["arn:aws:s3:::log"]), "object list"),
+            (on("AWS::S3::Object", &[]), ""),
+            (
+                on("AWS::DynamoDB::Table", &["arn:aws:dynamodb"]),
+                "batch stream",
+            ),
+            (on("AWS::DynamoDB::Table", &[table]), "batch stream"),
+            (
+                on(
+                    "AWS::DynamoDB::Table",
+                    &[&table.replace("table/t", "table/a")],
+                ),
+                "batch",
+            ),
+            (
+                on(
+                    "AWS::DynamoDB::Table",
+                    &["arn:aws:dynamodb:us-east-1:111122223333:table/"],
+                ),
+                "",
+            ),
+            (on("AWS::Lambda::Function", &["arn:aws:lambda"]), ""),
+            (
+                json!({"ReadWriteType": "ReadOnly", "DataResources": [{"Type": "AWS::DynamoDB::Table", "Values": [table]}]}),
+                "stream kms",
+            ),
+        ] {
+            assert_eq!(taken(&basic(&selector)), expected, "{selector}");
+        }
+    }
+
+    #[test]
+    fn advanced_selectors_take_of_all_kinds_of_events_what_they_ask_for() {
+        let management =
+            |more: Value| json!([{"Field": "eventCategory", "Equals": ["Management"]}, more]);
+        let network = |more: Value| {
+            json!([{"Field": "eventCategory", "Equals": ["NetworkActivity"]},
+                   {"Field": "eventSource", "Equals": ["kms.amazonaws.com"]}, more])
+        };
+        let of = |kind: &str, more: Value| json!([{"Field": "eventCategory", "Equals": ["Data"]}, {"Field": "resources.type", "Equals": [kind]}, more]);
+        let any = || json!({"Field": "eventCategory", "NotEquals": ["x"]});
+        let arn =
+            |operator: &str, value: &str| json!({"Field": "resources.ARN", operator: [value]});
+        let (objects, tables) = ("AWS::S3::Object", "AWS::DynamoDB::Table");
+        let table = "arn:aws:dynamodb:us-east-1:111122223333:table/t";
+        for (fields, expected) in [
+            (management(any()), "kms login"),
+            (
+                management(json!({"Field": "readOnly", "Equals": ["true"]})),
+                "kms",
+            ),
+            (
+                management(json!({"Field": "readOnly", "Equals": ["false"]})),
+                "login",
+            ),
+            (
+                management(json!({"Field": "readOnly", "Equals": ["true", "false"]})),
+                "kms login",
+            ),
+            (
+                management(json!({"Field": "eventSource", "NotEquals": ["kms.amazonaws.com"]})),
+                "login",
+            ),
+            (
+                management(json!({"Field": "eventSource", "NotEquals": ["rdsdata.amazonaws.com"]})),
+                "kms login",
+            ),
+            (network(any()), "network"),
+            (
+                network(json!({"Field": "errorCode", "Equals": ["VpceAccessDenied"]})),
+                "network",
+            ),
+            (
+                network(json!({"Field": "vpcEndpointId", "StartsWith": ["vpce-0"]})),
+                "network",
+            ),
+            (
+                network(json!({"Field": "vpcEndpointId", "NotEquals": ["vpce-0abc"]})),
+                "",
+            ),
+            (
+                network(json!({"Field": "eventName", "NotEndsWith": ["crypt"]})),
+                "",
+            ),
+            (of(objects, any()), "object list"),
+            (
+                of(objects, arn("StartsWith", "arn:aws:s3:::logs/a")),
+                "object",
+            ),
+            (
+                of(objects, arn("Equals", "arn:aws:s3:::logs/a/1")),
+                "object",
+            ),
+            (of(objects, arn("Equals", "arn:aws:s3:::logs/a")), ""),
+            (of(objects, arn("EndsWith", "/1")), "object"),
+            (
+                of(objects, arn("NotStartsWith", "arn:aws:s3:::logs/a")),
+                "list",
+            ),
+            (of(objects, arn("NotEndsWith", "/1")), "list"),
+            (
+                of(objects, arn("NotEquals", "arn:aws:s3:::logs")),
+                "object list",
+            ),
+            (
+                of(
+                    objects,
+                    json!({"Field": "eventName", "Equals": ["GetObject", "PutObject"]}),
+                ),
+                "object",
+            ),
+            (
+                of(
+                    objects,
+                    json!({"Field": "eventSource", "EndsWith": ["express.amazonaws.com"]}),
+                ),
+                "",
+            ),
+            (
+                of(objects, json!({"Field": "readOnly", "Equals": ["false"]})),
+                "",
+            ),
+            (
+                of(
+                    objects,
+                    json!({"Field": "userIdentity.arn", "NotEndsWith": ["user/Alice"]}),
+                ),
+                "",
+            ),
+            (
+                of(
+                    objects,
+                    json!({"Field": "eventType", "Equals": ["AwsApiCall"]}),
+                ),
+                "object list",
+            ),
+            (
+                of(objects, json!({"Field": "unknown", "Equals": ["x"]})),
+                "",
+            ),
+            (of("AWS::S3::Bucket", any()), "object"),
+            (of("AWS::S3Express::Object", any()), "express"),
+            (of(tables, any()), "batch stream"),
+            // Of several tables one that is asked for is enough, and one that is not wanted is too many.
+            (of(tables, arn("Equals", table)), "batch stream"),
+            (of(tables, arn("NotEquals", table)), ""),
+            (
+                of("AWS::DynamoDB::Stream", arn("NotEquals", table)),
+                "stream",
+            ),
+            // What has no ARN is not selected by one, and not deselected either.
+            (of("AWS::CloudWatch::Metric", any()), "metric"),
+            (of("AWS::CloudWatch::Metric", arn("StartsWith", "arn:")), ""),
+            (
+                of("AWS::CloudWatch::Metric", arn("NotStartsWith", "arn:")),
+                "metric",
+            ),
+        ] {
+            let advanced =
+                selectors(json!({"AdvancedEventSelectors": [{"FieldSelectors": fields}]}));
+            assert_eq!(taken(&advanced), expected, "{fields}");
+        }
+    }
+
     #[test]
     fn one_of_several_advanced_selectors_is_enough() {
         let selectors = selectors(json!({"AdvancedEventSelectors": [

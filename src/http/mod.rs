@@ -25,8 +25,8 @@ use crate::aws::models;
 use crate::aws::route::{self, Call, Route};
 use crate::aws::sigv4::{self, Signature};
 use crate::config::Embedded;
-use crate::record::CallSeen;
 use crate::record::proxy::{self, Seen, ToTheEnd, UpstreamError};
+use crate::record::{CallSeen, Takers};
 use reply::Replier;
 
 /// Longest body of a call to CloudTrail itself.
@@ -116,6 +116,7 @@ async fn answer(app: Arc<App>, peer: SocketAddr, request: Request) -> Response {
         return replier.incomplete_signature(&error);
     }
 
+    let takers = app.recorder.takers().await;
     let head = parts.clone();
     let (body, sent) = proxy::tee(body, app.recorder.body_limit());
     let response = match door {
@@ -142,7 +143,7 @@ async fn answer(app: Arc<App>, peer: SocketAddr, request: Request) -> Response {
             replier.error(StatusCode::NOT_IMPLEMENTED, "ServiceUnavailable", &message)
         }
     };
-    recorded(&app, caller, head, sent, response).await
+    recorded(&app, caller, takers, head, sent, response).await
 }
 
 /// The signing name of the service asked for, and the body. Of an unsigned query call only its
@@ -181,6 +182,7 @@ async fn asked_for(
 async fn recorded(
     app: &Arc<App>,
     caller: Caller,
+    takers: Takers,
     head: Parts,
     sent: Seen,
     response: Response,
@@ -197,6 +199,7 @@ async fn recorded(
         response_body: received,
         peer: caller.peer,
         default_account: caller.default_account,
+        takers,
     };
     // Of such an answer the caller has everything with its head.
     let ends_with_head = seen.parts.method == Method::HEAD || length == Some(0);

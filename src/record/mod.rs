@@ -67,7 +67,7 @@ pub struct Recorder {
     ids: Ids,
     settings: Settings,
     pub identities: Identities,
-    takers: RwLock<(u64, Arc<Vec<Taker>>)>,
+    takers: RwLock<(u64, Takers)>,
     pub counts: Counts,
 }
 
@@ -92,7 +92,13 @@ pub struct CallSeen {
     pub peer: IpAddr,
     /// The account of callers whose access key does not say.
     pub default_account: String,
+    /// The trails that logged when the call came in.
+    pub takers: Takers,
 }
+
+/// The trails that log at some time.
+#[derive(Clone, Debug, Default)]
+pub struct Takers(Arc<Vec<Taker>>);
 
 /// A trail that wants events.
 #[derive(Debug)]
@@ -102,6 +108,7 @@ struct Taker {
     home_region: String,
     multi_region: bool,
     global_events: bool,
+    recursive_events: bool,
     selectors: Selectors,
 }
 
@@ -109,8 +116,29 @@ impl Taker {
     fn takes(&self, event: &Event, account: &str) -> bool {
         let here = self.multi_region
             || (self.home_region == event.aws_region
-                && (self.global_events || !catalog::is_global(&event.event_source)));
-        here && self.account == account && self.selectors.takes(event)
+                && (self.global_events || !catalog::is_global(event)));
+        here && self.account == account
+            && (self.recursive_events || !catalog::is_recursive(event))
+            && self.selectors.takes(event)
+    }
+}
+
+impl Takers {
+    /// Ids of the trails that take `event`: those that log now, and those that logged `before`, when its call came in.
+    ///
+    /// An event that began before its trail was stopped or deleted is delivered, that of the stop among them.
+    fn of(&self, before: &Self, event: &Event, account: &str) -> Vec<i64> {
+        let stopped = before
+            .0
+            .iter()
+            .filter(|_| !Arc::ptr_eq(&self.0, &before.0))
+            .filter(|taker| !self.0.iter().any(|now| now.trail_id == taker.trail_id));
+        self.0
+            .iter()
+            .chain(stopped)
+            .filter(|taker| taker.takes(event, account))
+            .map(|taker| taker.trail_id)
+            .collect()
     }
 }
 
@@ -132,7 +160,7 @@ impl Recorder {
         settings: Settings,
     ) -> Result<Self, crate::store::Error> {
         let identities = Identities::load(store.clone()).await?;
-        let takers = RwLock::new((u64::MAX, Arc::default()));
+        let takers = RwLock::new((u64::MAX, Takers::default()));
         Ok(Self {
             store,
             clock,
@@ -234,7 +262,7 @@ impl Recorder {
             tls: None,
         };
         let event = build::build(exchange, &principal, &self.settings.event_version);
-        self.append(vec![event], now).await?;
+        self.append(vec![event], now, &seen.takers).await?;
         Ok(true)
     }
 
@@ -243,11 +271,12 @@ impl Recorder {
         &self,
         events: Vec<Event>,
         now: DateTime<Utc>,
+        before: &Takers,
     ) -> Result<Vec<String>, RecordError> {
-        let takers = self.takers().await?;
+        let takers = self.takers_now().await?;
         let events = events
             .iter()
-            .map(|event| self.row(event, &takers, now))
+            .map(|event| self.row(event, &takers, before, now))
             .collect::<Result<_, _>>()?;
         let appended = self.store.events_append(events).await?;
         Ok(appended.duplicates)
@@ -256,7 +285,8 @@ impl Recorder {
     fn row(
         &self,
         event: &Event,
-        takers: &[Taker],
+        takers: &Takers,
+        before: &Takers,
         now: DateTime<Utc>,
     ) -> Result<NewEvent, serde_json::Error> {
         let account = event.recipient_account_id.clone().unwrap_or_default();
@@ -277,11 +307,7 @@ impl Recorder {
                 .map(ToOwned::to_owned),
             resources: catalog::named_resources(event),
             record: serde_json::to_string(event)?,
-            takers: takers
-                .iter()
-                .filter(|taker| taker.takes(event, &account))
-                .map(|taker| taker.trail_id)
-                .collect(),
+            takers: takers.of(before, event, &account),
             slot: Slot::of(now.timestamp_millis(), self.settings.slot_ms),
             account,
         })
@@ -292,34 +318,43 @@ impl Recorder {
         &self,
         events: Vec<Event>,
     ) -> Result<Vec<String>, impl std::error::Error + use<>> {
-        self.append(events, self.clock.now()).await
+        self.append(events, self.clock.now(), &Takers::default())
+            .await
+    }
+
+    /// The trails that log as a call comes in; none if they cannot be read, for a call is answered all the same.
+    pub async fn takers(&self) -> Takers {
+        self.takers_now().await.unwrap_or_else(|error| {
+            error!("cannot read the trails that log: {error}");
+            Takers::default()
+        })
     }
 
     /// The trails that log, as they are now: read again only after one has changed.
-    async fn takers(&self) -> Result<Arc<Vec<Taker>>, crate::store::Error> {
+    async fn takers_now(&self) -> Result<Takers, crate::store::Error> {
         let version = self.store.trails_version();
         {
             let known = self.takers.read().unwrap_or_else(PoisonError::into_inner);
             if known.0 == version {
-                return Ok(Arc::clone(&known.1));
+                return Ok(known.1.clone());
             }
         }
         let trails = self.store.trails_logging().await?;
-        let takers = Arc::new(
+        let takers = Takers(Arc::new(
             trails
                 .into_iter()
                 .map(|trail| Taker {
                     trail_id: trail.id,
                     multi_region: trail.is_multi_region,
                     global_events: trail.include_global_service_events,
+                    recursive_events: trail.recursive_logging,
                     selectors: trail.selectors,
                     account: trail.account,
                     home_region: trail.home_region,
                 })
                 .collect(),
-        );
-        *self.takers.write().unwrap_or_else(PoisonError::into_inner) =
-            (version, Arc::clone(&takers));
+        ));
+        *self.takers.write().unwrap_or_else(PoisonError::into_inner) = (version, takers.clone());
         Ok(takers)
     }
 

@@ -36,6 +36,11 @@ pub struct TargetError {
     pub message: String,
 }
 
+impl TargetError {
+    /// Code of a service that did not answer in time.
+    pub const TIMEOUT: &str = "RequestTimeout";
+}
+
 /// Where a service is.
 #[derive(Clone, Debug)]
 pub enum Target<E> {
@@ -84,7 +89,7 @@ impl Targets {
     async fn send(&self, endpoint: &Uri, call: Outgoing<'_>) -> Result<Answer, TargetError> {
         let sent = tokio::time::timeout(TIMEOUT, self.exchange(endpoint, call)).await;
         sent.map_err(|_| TargetError {
-            code: "RequestTimeout".to_owned(),
+            code: TargetError::TIMEOUT.to_owned(),
             message: format!("{endpoint} gave no answer within {} s", TIMEOUT.as_secs()),
         })?
     }
