@@ -8,7 +8,11 @@ mod support;
 
 mod coverage;
 mod delivery;
+mod insights;
 mod layers;
 mod lookup;
 mod record;
+mod regions;
+mod selectors;
+mod status;
 mod trails;

@@ -102,6 +102,23 @@ impl TestApp {
         self.send(request.unwrap()).await
     }
 
+    /// A call of CloudTrail as raw JSON, for what the SDK does not know or would not send.
+    pub(crate) async fn cloudtrail(&self, operation: &str, body: &str) -> Value {
+        let scope = format!("{ACCOUNT}/20261122/{REGION}/cloudtrail/aws4_request");
+        let request = Request::post("/")
+            .header("host", "127.0.0.1:4580")
+            .header("x-amz-date", "20261122T150130Z")
+            .header("x-amz-target", format!("CloudTrail_20131101.{operation}"))
+            .header(
+                "authorization",
+                format!("AWS4-HMAC-SHA256 Credential={scope}, SignedHeaders=host, Signature=0"),
+            )
+            .header("content-type", "application/x-amz-json-1.1")
+            .body(Body::from(body.to_owned()));
+        let answer = self.send(request.unwrap()).await;
+        serde_json::from_slice(answer.body()).unwrap()
+    }
+
     pub(crate) async fn bucket(&self, name: &str) {
         let answer = self.call("s3", "PUT", &format!("/{name}"), "").await;
         assert_eq!(answer.status(), StatusCode::OK, "{answer:?}");
