@@ -21,6 +21,31 @@ fn every_operation_of_the_model_is_answered_or_refused_by_name() {
     assert_eq!(ours, model);
 }
 
+/// Operations that are answered and called by no test of this binary through the SDK. May only shrink.
+const UNTESTED: &[&str] = &[];
+
+#[test]
+fn every_operation_that_is_answered_is_called_through_the_sdk() {
+    let folder = std::path::Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/it");
+    let sources: String = std::fs::read_dir(folder)
+        .unwrap()
+        .map(|entry| entry.unwrap().path())
+        .filter(|path| path.is_file())
+        .map(|path| std::fs::read_to_string(path).unwrap())
+        .collect();
+    for name in operations().names() {
+        let mut call = String::from(".");
+        for (index, letter) in name.char_indices() {
+            if index > 0 && letter.is_ascii_uppercase() {
+                call.push('_');
+            }
+            call.push(letter.to_ascii_lowercase());
+        }
+        call.push_str("()");
+        assert_eq!(!sources.contains(&call), UNTESTED.contains(&name), "{name}");
+    }
+}
+
 #[test]
 fn every_error_of_the_model_has_its_code() {
     let service = models().service("cloudtrail").unwrap();

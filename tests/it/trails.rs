@@ -2,6 +2,7 @@
 
 use aws_sdk_cloudtrail::error::ProvideErrorMetadata;
 use aws_sdk_cloudtrail::types::{EventSelector, ReadWriteType, Tag};
+use serde_json::{Value, json};
 
 use crate::support::{ACCOUNT, REGION, TestApp};
 
@@ -393,4 +394,118 @@ async fn a_deleted_trail_is_gone_with_its_status() {
         (status.is_logging(), status.start_logging_time()),
         (Some(false), None)
     );
+}
+
+/// Names and ARNs that no operation takes, and what is wrong with them (facts 2.1).
+#[rustfmt::skip]
+const BAD_NAMES: &[(&str, &str, &str)] = &[
+    ("",            "InvalidTrailNameException", "can not be blank"),
+    ("ab",          "InvalidTrailNameException", "Trail name too short. Minimum allowed length: 3 characters. Specified name length: 2 characters."),
+    ("-ab",         "InvalidTrailNameException", "Trail name must starts with a letter or number."),
+    ("ab_",         "InvalidTrailNameException", "Trail name must ends with a letter or number."),
+    ("a b",         "InvalidTrailNameException", "Trail name or ARN can only contain uppercase letters, lowercase letters, numbers, periods (.), hyphens (-), and underscores (_)."),
+    ("my-_trail",   "InvalidTrailNameException", "adjacent"),
+    ("my..trail",   "InvalidTrailNameException", "adjacent"),
+    ("192.0.2.1",   "InvalidTrailNameException", "IP address format"),
+    ("arn:aws:cloudtrail:us-east-1:111122223333:trail/a", "CloudTrailARNInvalidException", "arn:aws:cloudtrail:us-east-1:111122223333:trail/a "),
+    ("arn:aws:cloudtrail:us-east-1:111122223333:main",    "CloudTrailARNInvalidException", "not valid"),
+    ("arn:aws:cloudtrail:us-east-1:11112222:trail/main",  "CloudTrailARNInvalidException", "not valid"),
+    ("arn:aws:s3:::logs",                                 "CloudTrailARNInvalidException", "not valid"),
+];
+
+#[tokio::test]
+async fn every_operation_refuses_the_same_names() {
+    let app = TestApp::new().await;
+    app.logging_trail().await;
+    let of = |name: &str| json!({ "Name": name });
+    let of_trail = |name: &str| json!({ "TrailName": name });
+    let operations: [(&str, Box<dyn Fn(&str) -> Value>); 12] = [
+        (
+            "CreateTrail",
+            Box::new(|name| json!({ "Name": name, "S3BucketName": "logs" })),
+        ),
+        ("DeleteTrail", Box::new(of)),
+        (
+            "DescribeTrails",
+            Box::new(|name| json!({ "trailNameList": ["main", name] })),
+        ),
+        ("GetEventSelectors", Box::new(of_trail)),
+        ("GetInsightSelectors", Box::new(of_trail)),
+        ("GetTrail", Box::new(of)),
+        ("GetTrailStatus", Box::new(of)),
+        ("PutEventSelectors", Box::new(of_trail)),
+        (
+            "PutInsightSelectors",
+            Box::new(|name| json!({ "TrailName": name, "InsightSelectors": [] })),
+        ),
+        ("StartLogging", Box::new(of)),
+        ("StopLogging", Box::new(of)),
+        ("UpdateTrail", Box::new(of)),
+    ];
+    let long = "a".repeat(129);
+    let too_long = "Trail name too long. Maximum allowed length: 128 characters. Specified name length: 129 characters.";
+    for (operation, input) in &operations {
+        let rows = BAD_NAMES.iter().copied();
+        for (name, code, reason) in rows.chain([(&*long, "InvalidTrailNameException", too_long)]) {
+            let is_new_trails_arn = *operation == "CreateTrail" && name.starts_with("arn:");
+            let (code, reason) = match is_new_trails_arn {
+                // A new trail has no ARN yet: this is a name like any other.
+                true => ("InvalidTrailNameException", "can only contain"),
+                false => (code, reason),
+            };
+            let answer = app.cloudtrail(operation, &input(name).to_string()).await;
+            assert_eq!(answer["__type"], code, "{operation} {name}: {answer}");
+            let message = answer["Message"].as_str().unwrap();
+            assert!(message.contains(reason), "{operation} {name}: {message}");
+        }
+    }
+}
+
+#[tokio::test]
+async fn what_is_wrong_first_is_told() {
+    let app = TestApp::new().await;
+    app.logging_trail().await;
+    let (tag, member) = (json!([{ "Key": "aws:x" }]), "IncludeGlobalServiceEvents");
+    for (input, code) in [
+        (
+            json!({ "Name": "x", "S3BucketName": 5 }),
+            "SerializationException",
+        ),
+        (json!({ "S3BucketName": "none" }), "ValidationException"),
+        (
+            json!({ "Name": "x", "S3BucketName": "none", "TagsList": tag }),
+            "InvalidTrailNameException",
+        ),
+        (
+            json!({ "Name": "new", "S3BucketName": "none", "TagsList": tag }),
+            "InvalidTagParameterException",
+        ),
+        (
+            json!({ "Name": "new", "S3BucketName": "none", "IsMultiRegionTrail": true, member: false }),
+            "InvalidParameterCombinationException",
+        ),
+        (
+            json!({ "Name": "new", "S3BucketName": "none", "SnsTopicName": "no topic" }),
+            "InvalidSnsTopicNameException",
+        ),
+        (
+            json!({ "Name": "new", "S3BucketName": "none", "IsOrganizationTrail": true }),
+            "OrganizationsNotInUseException",
+        ),
+        (
+            json!({ "Name": "main", "S3BucketName": "none", "SnsTopicName": "none" }),
+            "S3BucketDoesNotExistException",
+        ),
+        (
+            json!({ "Name": "main", "S3BucketName": "logs", "SnsTopicName": "none" }),
+            "InsufficientSnsTopicPolicyException",
+        ),
+        (
+            json!({ "Name": "main", "S3BucketName": "logs" }),
+            "TrailAlreadyExistsException",
+        ),
+    ] {
+        let answer = app.cloudtrail("CreateTrail", &input.to_string()).await;
+        assert_eq!(answer["__type"], code, "{input}: {answer}");
+    }
 }
