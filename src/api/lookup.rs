@@ -1,7 +1,8 @@
 //! LookupEvents: the management events of the last 90 days, in the account and region that is called.
 //!
 //! Needs no trail, and no trail's settings matter. Data and network activity events are never shown; Insights events
-//! would be, but there are none.
+//! would be, but there are none. AWS refuses an account's third call within a second; here none is refused, since
+//! what is tried out on one machine need not be paced.
 
 use serde::{Deserialize, Serialize};
 

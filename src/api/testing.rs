@@ -104,5 +104,6 @@ pub(super) fn trail(account: &str, home_region: &str, name: &str) -> Trail {
         has_custom_selectors: false,
         insight_selectors: Vec::new(),
         recursive_logging: true,
+        is_deleted: false,
     }
 }

@@ -100,6 +100,7 @@ pub(super) async fn create_trail(cx: Cx, input: CreateTrailInput) -> Result<Trai
         has_custom_selectors: false,
         insight_selectors: Vec::new(),
         recursive_logging: true,
+        is_deleted: false,
     };
     Settings::check(&cx, settings, &trail)
         .await?

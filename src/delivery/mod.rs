@@ -143,6 +143,13 @@ impl Delivery {
                     events,
                 })))
             }
+            // Trail and bucket are both gone: nobody is left who wants the file.
+            Err(error)
+                if error.code == "NoSuchBucket" && trail.is_some_and(|trail| trail.is_deleted) =>
+            {
+                self.store.outbox_done(item).await?;
+                Ok(Outcome::Done(None))
+            }
             Err(error) => {
                 self.store
                     .delivery_failed(file.trail_id, &file.region, now_ms, &error.code)
@@ -163,12 +170,8 @@ impl Delivery {
             self.store.outbox_done(item).await?;
             return Ok(Outcome::Done(None));
         };
-        let trail_arn = self
-            .store
-            .trail_by_id(file.trail_id)
-            .await?
-            .map(|trail| trail.arn())
-            .unwrap_or_default();
+        let trail = self.store.trail_by_id(file.trail_id).await?;
+        let trail_arn = trail.as_ref().map(|trail| trail.arn()).unwrap_or_default();
         // The shape that the processing library reads (facts 10): the key is in a list.
         let message =
             serde_json::json!({ "s3Bucket": file.bucket, "s3ObjectKey": [file.key] }).to_string();
@@ -177,6 +180,13 @@ impl Delivery {
                 self.store
                     .notification_succeeded(file.trail_id, &file.region, now_ms)
                     .await?;
+                self.store.outbox_done(item).await?;
+                Ok(Outcome::Done(None))
+            }
+            // Trail and topic are both gone: nobody is left to be told.
+            Err(error)
+                if error.code == "NotFound" && trail.is_some_and(|trail| trail.is_deleted) =>
+            {
                 self.store.outbox_done(item).await?;
                 Ok(Outcome::Done(None))
             }

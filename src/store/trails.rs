@@ -52,6 +52,8 @@ pub struct Trail {
     pub insight_selectors: Vec<InsightSelector>,
     /// Whether it takes the events of CloudTrail's own deliveries.
     pub recursive_logging: bool,
+    /// Of a trail that is found by its id alone, because something of it may still be delivered.
+    pub is_deleted: bool,
 }
 
 /// A tag: its key, and its value if it has one.
@@ -196,7 +198,11 @@ impl Store {
                 .bind(id)
                 .fetch_optional(&mut *connection)
                 .await?;
-        deleted.as_deref().map(from_json).transpose()
+        let trail: Option<Trail> = deleted.as_deref().map(from_json).transpose()?;
+        Ok(trail.map(|trail| Trail {
+            is_deleted: true,
+            ..trail
+        }))
     }
 
     /// Every trail of every account, the oldest first.
@@ -612,6 +618,7 @@ impl FromRow<'_, SqliteRow> for Trail {
                 .transpose()?
                 .unwrap_or_default(),
             recursive_logging: row.try_get("recursive_logging")?,
+            is_deleted: false,
         })
     }
 }
@@ -678,6 +685,7 @@ mod tests {
             has_custom_selectors: false,
             insight_selectors: Vec::new(),
             recursive_logging: true,
+            is_deleted: false,
         }
     }
 
@@ -819,7 +827,12 @@ mod tests {
         for (trail, day) in trails.iter().zip([0, 61, 62]) {
             assert!(store.trail_delete(trail.id, day * DAY_MS).await.unwrap());
             let found = store.trail_by_id(trail.id).await.unwrap();
-            assert_eq!(found.as_ref(), Some(trail));
+            let is_deleted = true;
+            let expected = Trail {
+                is_deleted,
+                ..trail.clone()
+            };
+            assert_eq!(found, Some(expected));
         }
         assert_eq!(store.trails_all().await.unwrap(), []);
         assert_eq!(store.trail_by_id(trails[0].id).await.unwrap(), None);

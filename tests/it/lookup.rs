@@ -206,3 +206,25 @@ async fn events_of_other_accounts_and_regions_are_not_shown() {
         Vec::<String>::new()
     );
 }
+
+#[tokio::test]
+async fn the_time_that_is_shown_finds_its_event() {
+    let app = TestApp::new().await;
+    app.app.clock.set(app.now() + TimeDelta::milliseconds(700));
+    let sdk = app.logging_trail().await;
+    let shown = sdk.lookup_events().send().await.unwrap();
+    let time = *shown.events()[0].event_time().unwrap();
+    assert_eq!(time.subsec_nanos(), 0);
+    app.advance(TimeDelta::minutes(1)).await;
+    for (start, end, expected) in [
+        (time.secs(), time.secs(), 4),
+        (time.secs(), time.secs() + 1, 4),
+        (time.secs() - 1, time.secs() - 1, 0),
+        (time.secs() + 1, time.secs() + 1, 0),
+    ] {
+        let page = sdk.lookup_events();
+        let page = page.start_time(DateTime::from_secs(start));
+        let page = page.end_time(DateTime::from_secs(end)).send().await;
+        assert_eq!(page.unwrap().events().len(), expected, "{start} {end}");
+    }
+}

@@ -264,17 +264,37 @@ async fn a_deleted_trails_last_file_goes_where_it_would_have_gone_and_is_told() 
 }
 
 #[tokio::test]
-async fn a_deleted_trails_last_file_outlives_a_restart_and_a_bucket_that_fails() {
+async fn a_deleted_trails_last_file_outlives_a_restart() {
     let folder = tempfile::tempdir().unwrap();
     let options = format!("--data-dir {}", folder.path().display());
     let app = TestApp::with(&options).await;
     let sdk = app.logging_trail().await;
     sdk.delete_trail().name("main").send().await.unwrap();
-    app.call("s3", "DELETE", "/logs", "").await;
-    app.advance(TimeDelta::minutes(5)).await;
     drop((app, sdk));
     let app = TestApp::with(&options).await;
-    app.bucket("logs").await;
-    app.advance(TimeDelta::hours(2)).await;
+    app.advance(TimeDelta::minutes(5)).await;
     assert_eq!(delivered(&app).await, ["StartLogging", "DeleteTrail"]);
+}
+
+/// An end-to-end test that removes its trail and then its bucket is not to leave failures behind.
+#[tokio::test]
+async fn a_deleted_trails_last_file_waits_for_its_bucket_unless_that_is_deleted_too() {
+    for (answer, code, waits) in [(503, "SlowDown", true), (404, "NoSuchBucket", false)] {
+        let s3 = Endpoint::new().await;
+        let app = TestApp::with(&format!("--s3-endpoint {}", s3.url)).await;
+        let sdk = app.sdk();
+        let make = sdk.create_trail().name("main").s3_bucket_name("logs");
+        make.send().await.unwrap();
+        sdk.start_logging().name("main").send().await.unwrap();
+        sdk.delete_trail().name("main").send().await.unwrap();
+        s3.answers(answer, &s3_error(code));
+        let failed = async || {
+            let (_, flushed) = app.control("POST", "flush", Value::Null).await;
+            flushed["failed"].as_array().unwrap().len()
+        };
+        assert_eq!(failed().await, usize::from(waits), "{code}");
+        s3.answers(200, "");
+        let report = app.app.worker.flush().await.unwrap();
+        assert_eq!(report.delivered.len(), usize::from(waits), "{code}");
+    }
 }
