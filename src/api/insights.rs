@@ -117,7 +117,9 @@ fn check(insights: &[InsightSelector], logged: &Selectors) -> Result<()> {
         };
         for category in categories {
             let reads_do = category == "Data" || !needs_writes;
-            if !logged.may_take(category, false) && !(reads_do && logged.may_take(category, true)) {
+            let is_logged =
+                logged.may_take(category, false) || (reads_do && logged.may_take(category, true));
+            if !is_logged {
                 let events = match (reads_do, category.as_str()) {
                     (false, _) => "write management events",
                     (true, "Data") => "read or write data events",

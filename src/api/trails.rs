@@ -350,7 +350,6 @@ pub(super) async fn get_trail_status(cx: Cx, input: NameInput) -> Result<GetTrai
 }
 
 /// Errors of S3 are shown, but not that it did not answer in time (facts 2.4).
-#[expect(clippy::ptr_arg, reason = "it filters an Option<String>")]
 fn is_shown(code: &String) -> bool {
     code != TargetError::TIMEOUT
 }

@@ -863,19 +863,15 @@ mod tests {
             let put = store.trail_insight_selectors_put(id, selectors).await;
             assert!(put.unwrap());
         };
-        put(std::slice::from_ref(&rate)).await;
-        assert_eq!(selectors().await, [rate.clone()]);
+        let on = std::slice::from_ref(&rate);
+        put(on).await;
+        assert_eq!(selectors().await, on);
         put(&[]).await;
         assert_eq!(selectors().await, []);
-        put(std::slice::from_ref(&rate)).await;
+        put(on).await;
         store.trail_logging_stop(id, 5).await.unwrap();
         assert_eq!(selectors().await, []);
-        assert!(
-            !store
-                .trail_insight_selectors_put(99, &[rate])
-                .await
-                .unwrap()
-        );
+        assert!(!store.trail_insight_selectors_put(99, on).await.unwrap());
     }
 
     #[tokio::test]
