@@ -4,7 +4,7 @@ A record's score is the weighted mean of six figures (WEIGHTS): `source` and `na
 of readOnly, managementEvent, eventCategory and eventType that are equal; `shape` is whether requestParameters is null in
 both or in neither; `keys` is the F1 of the paths of requestParameters' leaves, without array indices and without what was
 made up for the call; `values` is the share of the common leaves with equal values, where ids, ARNs, tokens and hidden
-values are not compared. A denied call whose parameters AWS left out is scored without the last three.
+values are not compared. A denied call whose parameters are left out, by AWS or by us, is scored without the last three.
 """
 
 import collections
@@ -31,7 +31,10 @@ def compare(truth, produced, dummies=()):
         "flags": sum(produced.get(flag) == truth[flag] for flag in flags) / len(flags) if flags else None,
     }
     wanted, written = truth.get("requestParameters"), produced.get("requestParameters")
-    if wanted is not None or not truth.get("errorCode"):
+    denied_here = written is None and produced.get("errorCode") == "AccessDenied" != truth.get("errorCode")
+    if not denied_here and (wanted is not None or not truth.get("errorCode")):
+        if truth["eventSource"] == "s3.amazonaws.com" and truth["eventVersion"] < "1.05":
+            wanted = without_arrays(wanted)
         figures |= compare_parameters(wanted, written, dummies)
     scored = {name: figures[name] for name in WEIGHTS if figures.get(name) is not None}
     weight = sum(WEIGHTS[name] for name in scored)
@@ -89,5 +92,11 @@ def segments(path):
     return [part for part in plain if part]
 
 
+def without_arrays(parameters):
+    """The parameters of an old record of S3, whose query values are arrays of one."""
+    is_one = lambda value: isinstance(value, list) and len(value) == 1
+    return parameters and {key: value[0] if is_one(value) else value for key, value in parameters.items()}
+
+
 def as_set(leaves):
-    return sorted(json.dumps(leaf, sort_keys=True) for leaf in leaves)
+    return sorted(json.dumps(float(leaf) if type(leaf) is int else leaf, sort_keys=True) for leaf in leaves)

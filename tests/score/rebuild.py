@@ -59,7 +59,12 @@ S3_OPERATIONS = {
     "PutBucketPublicAccessBlock": "PutPublicAccessBlock",
 }
 # Names that EC2's records have for members which its model calls otherwise.
-EC2_MEMBERS = {"aclProtocol": "Protocol", "attributeType": "Attribute", "zone": "AvailabilityZone"}
+EC2_MEMBERS = {
+    "aclProtocol": "Protocol",
+    "attributeType": "Attribute",
+    "sharedUsersSet": "RestorableByUserIds",
+    "zone": "AvailabilityZone",
+}
 RUN_INSTANCES_ITEM = ("imageId", "keyName", "maxCount", "minCount")
 # What services add to the record; never a member of a call.
 ADDED = {"Host", "dryRun", "host", "list-type", "tag", "template", "xmlns"}
@@ -288,7 +293,7 @@ class Call:
 
     def _value(self, value, shape, path):
         kind = shape.type_name
-        if shape.name == "AttributeValue" and not (isinstance(value, dict) and set(value) & set(shape.members)):
+        if self._is_typed(shape) and not (isinstance(value, dict) and set(value) & set(shape.members)):
             return attribute_value(value)
         if kind == "structure":
             if isinstance(value, dict):
@@ -311,6 +316,9 @@ class Call:
             return {key: self._value(it, shape.value, path + ".{}") for key, it in entries}
         return scalar(value, kind)
 
+    def _is_typed(self, shape):
+        return shape.name == "AttributeValue" and self.service in ("dynamodb", "dynamodbstreams")
+
     def _item(self, value, shape, path):
         if isinstance(value, dict) and shape.type_name not in ("structure", "map"):
             # {"instanceId": "i-1"}, {"tag": 1, "content": "i-1"}
@@ -322,6 +330,9 @@ class Call:
             if name not in params:
                 params[name] = dummy(shape.members[name], name)
                 self.dummies.add(path + name)
+        for name, member in shape.members.items():
+            if member.metadata.get("idempotencyToken") and name not in params:
+                self.dummies.add(path + name)  # botocore fills it.
         if path == "" and "AccountId" in shape.members and self.service == "s3control":
             params.setdefault("AccountId", "123456789012")
 
@@ -329,10 +340,10 @@ class Call:
 def items_of(value, shape):
     """The elements of a list, however the record holds them."""
     if isinstance(value, dict):
-        of_scalars = any(isinstance(it, list) for it in value.values())
-        if set(value) <= {"items", "item", "member"}:
+        of_lists = any(isinstance(it, list) for it in value.values())
+        if set(value) <= {"items", "item", "member", shape.member.serialization.get("name")}:
             value = next(iter(value.values()), [])
-        elif "tag" in value or (shape.member.type_name == "structure" and not of_scalars):
+        elif "tag" in value or (shape.member.type_name == "structure" and not of_lists):
             value = [value]
         else:
             value = next((it if isinstance(it, list) else [it] for it in value.values()), [])
