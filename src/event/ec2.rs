@@ -38,7 +38,7 @@ const OLD_WITHOUT_DRY_RUN: &[&str] = &[
 const WRAPPERS: &[(&str, &str)] = &[("DeleteTransitGatewayVpcAttachment", "DelTGwVpcAttachReq")];
 
 /// The WSDL's name of a list and of its elements, by the query's name of the list with a lower-case first letter.
-/// A list that is not here is called `<name>Set` and its elements `<name>`.
+/// A list that is not here is called `<name>Set` and its elements `<name>`, if it is not called so in the query too.
 #[rustfmt::skip]
 const SETS: &[(&str, (&str, &str))] = &[
     ("allocationId", ("allocationIdsSet", "allocationId")),
@@ -72,6 +72,7 @@ const SETS: &[(&str, (&str, &str))] = &[
     // Lists of structures.
     ("blockDeviceMapping", ("blockDeviceMapping", "")),
     ("groups", ("groups", "")),
+    ("groupSet", ("groupSet", "groupId")),
     ("ipPermissions", ("ipPermissions", "")),
     ("ipRanges", ("ipRanges", "")),
     ("ipv6Address", ("ipv6AddressesSet", "")),
@@ -362,7 +363,11 @@ impl Layout<'_> {
             .or_else(|| find(SETS, &name));
         match listed {
             Some((set, element)) => (set.to_owned(), element.to_owned()),
-            None => (format!("{name}Set"), name),
+            // Some are called by the WSDL's name in the query too.
+            None => match name.strip_suffix("Set") {
+                Some(element) => (name.clone(), element.to_owned()),
+                None => (format!("{name}Set"), name),
+            },
         }
     }
 
