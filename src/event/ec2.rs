@@ -123,6 +123,9 @@ const OF_ITEM: &[&str] = &[
     "UnassignPrivateIpAddresses",
 ];
 
+/// Lists of answers that hold `item` in place of `items`.
+const ANSWERS_OF_ITEM: &[&str] = &["privateIpAddressesSet"];
+
 /// Lists of Describe calls that are left out when they were not sent; all others are there, empty.
 #[rustfmt::skip]
 const NOT_KEPT: &[(&str, &str)] = &[
@@ -428,13 +431,20 @@ impl Layout<'_> {
         };
         self.shown(shape, structure, params)
             .map(|(member, value)| {
-                let value = match value {
+                let name = lower_first(member.wire().to_owned());
+                let mut value = match value {
                     Shown::Hidden(text) => text,
                     Shown::Value(value) => {
                         self.answer_value(self.service.shape(member.shape), value, flat)
                     }
                 };
-                (lower_first(member.wire().to_owned()), value)
+                if flat
+                    && ANSWERS_OF_ITEM.contains(&&*name)
+                    && let Some(items) = value.get_mut("items")
+                {
+                    value = json!({ "item": items.take() });
+                }
+                (name, value)
             })
             .collect()
     }
@@ -611,6 +621,18 @@ mod tests {
                        "monitoring": {"enabled": false}}),
             ),
             (
+                "RunInstances",
+                json!({"ImageId": "ami-1", "Monitoring": {"Enabled": true}, "DisableApiTermination": true,
+                       "NetworkInterfaces": [{"DeviceIndex": 0, "Groups": ["sg-1"],
+                       "PrivateIpAddresses": [{"Primary": true, "PrivateIpAddress": "192.0.2.1"}]}]}),
+                json!({"instancesSet": {"items": [{"imageId": "ami-1"}]},
+                       "monitoring": {"enabled": true}, "disableApiTermination": true,
+                       "networkInterfaceSet": {"items": [{"deviceIndex": 0,
+                           "groupSet": {"items": [{"groupId": "sg-1"}]},
+                           "privateIpAddressesSet": {"items": [{"primary": true, "privateIpAddress": "192.0.2.1"}]}}]},
+                       "blockDeviceMapping": {}, "disableApiStop": false}),
+            ),
+            (
                 "AuthorizeSecurityGroupIngress",
                 json!({"GroupId": "sg-1", "IpPermissions": [{"IpProtocol": "tcp", "FromPort": 22,
                        "ToPort": 22, "IpRanges": [{"CidrIp": "192.0.2.0/24"}]}]}),
@@ -682,6 +704,14 @@ mod tests {
                 json!({"SnapshotId": "snap-1", "StartTime": 1_618_897_295, "VolumeSize": 8}),
                 json!({"requestId": "request-1", "snapshotId": "snap-1",
                        "startTime": 1_618_897_295_000_i64, "volumeSize": 8}),
+            ),
+            (
+                "CreateNetworkInterface",
+                json!({"NetworkInterface": {"NetworkInterfaceId": "eni-1", "Groups": [{"GroupId": "sg-1"}],
+                       "PrivateIpAddresses": [{"Primary": true, "PrivateIpAddress": "192.0.2.1"}]}}),
+                json!({"requestId": "request-1", "networkInterface": {"networkInterfaceId": "eni-1",
+                       "groupSet": {"items": [{"groupId": "sg-1"}]},
+                       "privateIpAddressesSet": {"item": [{"primary": true, "privateIpAddress": "192.0.2.1"}]}}}),
             ),
             (
                 "CreateKeyPair",

@@ -35,8 +35,9 @@ const BY_MEMBER: &[(&str, &str, &str, &str, Option<&str>)] = &[
     ("dynamodbstreams", "*", "StreamArn", "dynamodb:", Some("AWS::DynamoDB::Stream")),
     ("ecr", "*", "repositoryName", "ecr:repository/", None),
     ("ecr-public", "*", "repositoryName", "ecr-public:repository/", None),
-    ("kinesis", "*", "StreamARN", "kinesis:", Some("AWS::Kinesis::Stream")),
-    ("kinesis", "*", "StreamName", "kinesis:stream/", Some("AWS::Kinesis::Stream")),
+    ("kinesis", "GetRecords GetShardIterator PutRecord*", "StreamARN", "kinesis:", Some("AWS::Kinesis::Stream")),
+    ("kinesis", "GetRecords GetShardIterator PutRecord*", "StreamName", "kinesis:stream/",
+        Some("AWS::Kinesis::Stream")),
     ("lambda", "Invoke*", "FunctionName", "lambda:function:", Some("AWS::Lambda::Function")),
     ("rum", "*", "Id", "rum:appmonitor/", Some("AWS::RUM::AppMonitor")),
     ("sagemaker-featurestore-runtime", "*", "FeatureGroupName", "sagemaker:feature-group/",
@@ -47,8 +48,6 @@ const BY_MEMBER: &[(&str, &str, &str, &str, Option<&str>)] = &[
     ("ssm", "DeleteParameter GetParameter GetParameterHistory PutParameter", "Name", "ssm:parameter/", None),
     ("ssm", "DeleteParameters GetParameters", "Names", "ssm:parameter/", None),
     ("ssm", "SendCommand", "DocumentName", "ssm:document/", None),
-    ("ssm", "UpdateInstanceAssociationStatus", "AssociationId", "ssm:association/", None),
-    ("ssm", "UpdateInstanceAssociationStatus", "InstanceId", "ec2:instance/", None),
 ];
 
 /// The record's `resources`; `params` and `answer` are by the model's names.
@@ -75,7 +74,7 @@ pub(super) fn resources(
             let of = |id| resource(Some(place.account), Some("AWS::EC2::Snapshot"), arn(id));
             id.map(of).into_iter().collect()
         }
-        "sqs" => {
+        "sqs" if catalog::data_event(call.service, call.operation).is_some() => {
             let name = text(params, "QueueUrl").and_then(|url| url.rsplit('/').next());
             let of = |name| {
                 resource(
@@ -265,6 +264,25 @@ mod tests {
     use serde_json::json;
 
     use super::super::testing::TestCall;
+    use super::*;
+    use crate::aws::models;
+
+    #[test]
+    fn every_row_finds_an_operation_with_its_member() {
+        for (id, operations, member, ..) in BY_MEMBER {
+            let service = models().service(id).unwrap();
+            let has = |shape| {
+                service
+                    .structure(shape)
+                    .is_some_and(|it| it.member(member).is_some())
+            };
+            let found = service.operations.iter().any(|it| {
+                catalog::lists(operations, &it.name)
+                    && it.input.into_iter().chain(it.output).any(has)
+            });
+            assert!(found, "{id} {operations} {member}");
+        }
+    }
 
     #[test]
     fn resources_by_service() {
