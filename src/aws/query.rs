@@ -135,16 +135,28 @@ impl<'t> Reader<'t> {
 
     /// Whether a key's segment names the member. A flattened list may go by its element's name, unless it is empty.
     fn is_named(&self, member: &Member, name: &str) -> bool {
-        if self.name(member, &member.name) == name {
+        if self.is_called(member, &member.name, name) {
             return true;
         }
         match &self.service.shape(member.shape).kind {
             Kind::List { element, flattened }
                 if !self.is_ec2 && (*flattened || member.flattened) =>
             {
-                self.name(element, "") == name
+                self.is_called(element, "", name)
             }
             _ => false,
+        }
+    }
+
+    /// Whether [`Self::name`] is `name`, without making it: all members of a structure are asked for each key sent.
+    fn is_called(&self, member: &Member, default: &str, name: &str) -> bool {
+        match (&member.query_name, member.wire_name.as_deref()) {
+            (None, Some(wire)) if self.is_ec2 => {
+                let (mut wire, mut name) = (wire.chars(), name.chars());
+                wire.next().map(|first| first.to_ascii_uppercase()) == name.next()
+                    && wire.as_str() == name.as_str()
+            }
+            _ => self.name(member, default) == name,
         }
     }
 

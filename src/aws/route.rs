@@ -4,9 +4,9 @@
 //! Never guesses by lists of operation names: what the models cannot tell is a [`Route::Service`] or a
 //! [`Route::Unknown`].
 
-use http::HeaderMap;
 use http::header::{CONTENT_TYPE, HOST};
 use http::request::Parts;
+use http::{HeaderMap, Method};
 
 use super::model::{Operation, Protocol, Service};
 use super::sigv4::Signature;
@@ -51,12 +51,24 @@ const HOST_TAILS: &[&str] = &[
     "localhost",
 ];
 
+/// Sign-in operations, which nobody signs and whose head has a path alone: (path, signing name). Their bodies are JSON,
+/// which S3 takes for no object that is posted.
+const UNSIGNED: &[(&str, &str)] = &[
+    ("/client/register", "sso-oauth"),
+    ("/device_authorization", "sso-oauth"),
+    ("/token", "sso-oauth"),
+];
+
+/// The header that stands for a signature at the portal of IAM Identity Center.
+const PORTAL_TOKEN: &str = "x-amz-sso_bearer_token";
+
 /// Protocols in which the operation is found by method and path.
 const REST: &[Protocol] = &[Protocol::RestJson, Protocol::RestXml];
 /// Protocols in which the operation is the form's `Action`.
 const FORM: &[Protocol] = &[Protocol::Query, Protocol::Ec2];
 
-/// Finds the service and operation: by credential scope, then `X-Amz-Target`, then RPC path, then `Host`, else S3.
+/// Finds the service and operation: by credential scope, then `X-Amz-Target`, then RPC path, then `Host`, then what
+/// sign-in looks like, else S3.
 /// `form` is the (decoded) body, needed where the operation stands in it. An unsigned form that nothing else tells of
 /// is known by its `Version`; the head alone, and so [`signing_name`], takes it for S3's.
 pub fn find(parts: &Parts, signature: Option<&Signature>, form: &[u8]) -> Route {
@@ -123,8 +135,22 @@ pub fn signing_name(parts: &Parts, signature: Option<&Signature>) -> String {
     let name = by_target()
         .or_else(by_path)
         .or_else(by_host)
-        .or_else(by_version);
+        .or_else(by_version)
+        .or_else(|| sign_in(parts));
     name.unwrap_or("s3").to_owned()
+}
+
+/// The signing name of a service that is called in order to sign in.
+fn sign_in(parts: &Parts) -> Option<&'static str> {
+    if parts.headers.contains_key(PORTAL_TOKEN) {
+        return Some("awsssoportal");
+    }
+    let is_json = text(&parts.headers, CONTENT_TYPE.as_str()).starts_with("application/json");
+    let path = parts.uri.path();
+    let listed = UNSIGNED.iter().find(|(it, _)| *it == path);
+    listed
+        .filter(|_| is_json && parts.method == Method::POST)
+        .map(|(_, name)| *name)
 }
 
 /// The protocol that a caller of `service` expects an answer in, from the request's head alone.
@@ -528,6 +554,10 @@ mod tests {
             ("GET /?Action=AssumeRoleWithWebIdentity&Version=2011-06-15", "", "", "sts AssumeRoleWithWebIdentity Query"),
             ("GET /2015-03-31/functions", "host: lambda.us-east-1.localhost", "", "lambda ListFunctions RestJson"),
             ("GET /logs", "host: localhost:4580", "", "s3 ListObjects RestXml"),
+            ("POST /token", "content-type: application/json", "{}", "sso-oidc CreateToken RestJson"),
+            ("POST /token", "content-type: multipart/form-data", "", "s3 ? RestXml"),
+            ("GET /token", "", "", "s3 ListObjects RestXml"),
+            ("GET /assignment/accounts", "x-amz-sso_bearer_token: t", "", "sso ListAccounts RestJson"),
             ("POST /", FORM, "Action=Unheard&Version=1", "s3 ? RestXml"),
         ];
         for (line, headers, body, expected) in cases {

@@ -52,6 +52,9 @@ const SILENT: &[&str] = &["autoscaling", "backup", "elasticbeanstalk", "glue"];
 /// Services whose answers are one structure, written without the member that holds it.
 const UNWRAPPED: &[&str] = &["docdb", "elasticache", "neptune", "rds", "redshift"];
 
+/// REST services that write an answer's payload under its name all the same.
+const KEEP_PAYLOAD: &[&str] = &["appmesh"];
+
 /// The record of a call, as AWS would write it. `event_version` is `1.11` or an older one (`--event-version`).
 pub fn build(exchange: Exchange<'_>, principal: &Principal, event_version: &str) -> Event {
     let (service, operation) = (exchange.call.service, exchange.call.operation);
@@ -271,7 +274,9 @@ fn unwrapped(service: &Service, operation: &Operation, mut elements: Params) -> 
         }
         _ => false,
     }) || structure.is_some_and(|structure| {
-        structure.payload.is_some() && service.protocol() == Protocol::RestJson
+        structure.payload.is_some()
+            && service.protocol() == Protocol::RestJson
+            && !KEEP_PAYLOAD.contains(&&*service.id)
     });
     let alone = holds_one && elements.len() == 1;
     match elements.values_mut().next() {
@@ -526,6 +531,25 @@ mod tests {
                        "expiration": "Apr 19, 2024, 4:00:00 AM"}}),
             ),
             ("iam", "DeleteUser", json!({}), Value::Null),
+            (
+                "iam",
+                "CreateVirtualMFADevice",
+                json!({"VirtualMFADevice": {"SerialNumber": "arn:aws:iam::111122223333:mfa/m",
+                       "Base32StringSeed": "cw==", "QRCodePNG": "cw=="}}),
+                json!({"virtualMFADevice": {"serialNumber": "arn:aws:iam::111122223333:mfa/m"}}),
+            ),
+            (
+                "appmesh",
+                "CreateMesh",
+                json!({"mesh": {"meshName": "m"}}),
+                json!({"mesh": {"meshName": "m"}}),
+            ),
+            (
+                "codeguruprofiler",
+                "ConfigureAgent",
+                json!({"configuration": {"shouldProfile": true}}),
+                json!({"shouldProfile": true}),
+            ),
             (
                 "rds",
                 "DeleteDBSnapshot",

@@ -38,7 +38,7 @@ const OLD_WITHOUT_DRY_RUN: &[&str] = &[
 const WRAPPERS: &[(&str, &str)] = &[("DeleteTransitGatewayVpcAttachment", "DelTGwVpcAttachReq")];
 
 /// The WSDL's name of a list and of its elements, by the query's name of the list with a lower-case first letter.
-/// A list that is not here is called `<name>Set` and its elements `<name>`.
+/// A list that is not here is called `<name>Set` and its elements `<name>`, if it is not called so in the query too.
 #[rustfmt::skip]
 const SETS: &[(&str, (&str, &str))] = &[
     ("allocationId", ("allocationIdsSet", "allocationId")),
@@ -72,6 +72,7 @@ const SETS: &[(&str, (&str, &str))] = &[
     // Lists of structures.
     ("blockDeviceMapping", ("blockDeviceMapping", "")),
     ("groups", ("groups", "")),
+    ("groupSet", ("groupSet", "groupId")),
     ("ipPermissions", ("ipPermissions", "")),
     ("ipRanges", ("ipRanges", "")),
     ("ipv6Address", ("ipv6AddressesSet", "")),
@@ -121,6 +122,9 @@ const OF_ITEM: &[&str] = &[
     "DescribeVpcClassicLink",
     "UnassignPrivateIpAddresses",
 ];
+
+/// Lists of answers that hold `item` in place of `items`.
+const ANSWERS_OF_ITEM: &[&str] = &["privateIpAddressesSet"];
 
 /// Lists of Describe calls that are left out when they were not sent; all others are there, empty.
 #[rustfmt::skip]
@@ -362,7 +366,11 @@ impl Layout<'_> {
             .or_else(|| find(SETS, &name));
         match listed {
             Some((set, element)) => (set.to_owned(), element.to_owned()),
-            None => (format!("{name}Set"), name),
+            // Some are called by the WSDL's name in the query too.
+            None => match name.strip_suffix("Set") {
+                Some(element) => (name.clone(), element.to_owned()),
+                None => (format!("{name}Set"), name),
+            },
         }
     }
 
@@ -423,13 +431,20 @@ impl Layout<'_> {
         };
         self.shown(shape, structure, params)
             .map(|(member, value)| {
-                let value = match value {
+                let name = lower_first(member.wire().to_owned());
+                let mut value = match value {
                     Shown::Hidden(text) => text,
                     Shown::Value(value) => {
                         self.answer_value(self.service.shape(member.shape), value, flat)
                     }
                 };
-                (lower_first(member.wire().to_owned()), value)
+                if flat
+                    && ANSWERS_OF_ITEM.contains(&&*name)
+                    && let Some(items) = value.get_mut("items")
+                {
+                    value = json!({ "item": items.take() });
+                }
+                (name, value)
             })
             .collect()
     }
@@ -606,6 +621,18 @@ mod tests {
                        "monitoring": {"enabled": false}}),
             ),
             (
+                "RunInstances",
+                json!({"ImageId": "ami-1", "Monitoring": {"Enabled": true}, "DisableApiTermination": true,
+                       "NetworkInterfaces": [{"DeviceIndex": 0, "Groups": ["sg-1"],
+                       "PrivateIpAddresses": [{"Primary": true, "PrivateIpAddress": "192.0.2.1"}]}]}),
+                json!({"instancesSet": {"items": [{"imageId": "ami-1"}]},
+                       "monitoring": {"enabled": true}, "disableApiTermination": true,
+                       "networkInterfaceSet": {"items": [{"deviceIndex": 0,
+                           "groupSet": {"items": [{"groupId": "sg-1"}]},
+                           "privateIpAddressesSet": {"items": [{"primary": true, "privateIpAddress": "192.0.2.1"}]}}]},
+                       "blockDeviceMapping": {}, "disableApiStop": false}),
+            ),
+            (
                 "AuthorizeSecurityGroupIngress",
                 json!({"GroupId": "sg-1", "IpPermissions": [{"IpProtocol": "tcp", "FromPort": 22,
                        "ToPort": 22, "IpRanges": [{"CidrIp": "192.0.2.0/24"}]}]}),
@@ -677,6 +704,14 @@ mod tests {
                 json!({"SnapshotId": "snap-1", "StartTime": 1_618_897_295, "VolumeSize": 8}),
                 json!({"requestId": "request-1", "snapshotId": "snap-1",
                        "startTime": 1_618_897_295_000_i64, "volumeSize": 8}),
+            ),
+            (
+                "CreateNetworkInterface",
+                json!({"NetworkInterface": {"NetworkInterfaceId": "eni-1", "Groups": [{"GroupId": "sg-1"}],
+                       "PrivateIpAddresses": [{"Primary": true, "PrivateIpAddress": "192.0.2.1"}]}}),
+                json!({"requestId": "request-1", "networkInterface": {"networkInterfaceId": "eni-1",
+                       "groupSet": {"items": [{"groupId": "sg-1"}]},
+                       "privateIpAddressesSet": {"item": [{"primary": true, "privateIpAddress": "192.0.2.1"}]}}}),
             ),
             (
                 "CreateKeyPair",

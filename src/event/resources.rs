@@ -2,7 +2,7 @@
 
 use serde_json::Value;
 
-use super::Resource;
+use super::{Resource, catalog};
 use crate::aws::Params;
 use crate::aws::arn::{Arn, partition};
 use crate::aws::route::Call;
@@ -14,72 +14,39 @@ pub(super) struct Place<'a> {
     pub account: &'a str,
 }
 
-/// How services whose resources stand in a parameter name them: (service, member, ARN's resource part before the
-/// name, type). A member that holds an ARN already is taken as it is.
+/// How services name resources that stand in a parameter, or in the answer where it is not there: (service, operations,
+/// member, ARN's service and resource part before the name, type). The member may be a list; one that holds an ARN
+/// already is taken as it is. Some services leave the type out.
 #[rustfmt::skip]
-const BY_MEMBER: &[(&str, &str, &str, Option<&str>)] = &[
-    (
-        "cloudtrail-data",
-        "channelArn",
-        "channel/",
-        Some("AWS::CloudTrail::Channel"),
-    ),
-    (
-        "codecommit",
-        "repositoryName",
-        "",
-        Some("AWS::CodeCommit::Repository"),
-    ),
-    (
-        "cognito-identity",
-        "IdentityPoolId",
-        "identitypool/",
-        Some("AWS::Cognito::IdentityPool"),
-    ),
-    ("dynamodb", "ResourceArn", "", Some("AWS::DynamoDB::Table")),
-    (
-        "dynamodb",
-        "TableName",
-        "table/",
-        Some("AWS::DynamoDB::Table"),
-    ),
-    ("ecr", "repositoryName", "repository/", None),
-    ("ecr-public", "repositoryName", "repository/", None),
-    ("kinesis", "StreamARN", "", Some("AWS::Kinesis::Stream")),
-    (
-        "kinesis",
-        "StreamName",
-        "stream/",
-        Some("AWS::Kinesis::Stream"),
-    ),
-    (
-        "lambda",
-        "FunctionName",
-        "function:",
-        Some("AWS::Lambda::Function"),
-    ),
-    ("rum", "Id", "appmonitor/", Some("AWS::RUM::AppMonitor")),
-    (
-        "sagemaker-featurestore-runtime",
-        "FeatureGroupName",
-        "feature-group/",
-        Some("AWS::SageMaker::FeatureGroup"),
-    ),
-    ("sns", "TargetArn", "", Some("AWS::SNS::PlatformEndpoint")),
-    ("sns", "TopicArn", "", Some("AWS::SNS::Topic")),
-    ("ssm", "DocumentName", "document/", None),
-];
-
-/// Of services in [`BY_MEMBER`] that write resources for some operations only.
-#[rustfmt::skip]
-const ONLY_FOR: &[(&str, &[&str])] = &[
-    (
-        "cognito-identity",
-        &["GetCredentialsForIdentity", "GetId", "GetOpenId", "Unlink"],
-    ),
-    ("lambda", &["Invoke"]),
-    ("sns", &["Publish"]),
-    ("ssm", &["SendCommand", "StartAutomation", "StartSession"]),
+const BY_MEMBER: &[(&str, &str, &str, &str, Option<&str>)] = &[
+    ("cloudtrail-data", "*", "channelArn", "cloudtrail:channel/", Some("AWS::CloudTrail::Channel")),
+    ("codecommit", "*", "repositoryName", "codecommit:", Some("AWS::CodeCommit::Repository")),
+    ("codecommit", "*", "repositoryNames", "codecommit:", Some("AWS::CodeCommit::Repository")),
+    ("cognito-identity", "GetCredentialsForIdentity GetId GetOpenId* UnlinkIdentity", "IdentityPoolId",
+        "cognito-identity:identitypool/", Some("AWS::Cognito::IdentityPool")),
+    ("comprehend", "*", "DocumentClassifierArn", "comprehend:document-classifier/",
+        Some("AWS::Comprehend::DocumentClassifier")),
+    ("comprehend", "*", "EntityRecognizerArn", "comprehend:entity-recognizer/",
+        Some("AWS::Comprehend::EntityRecognizer")),
+    ("comprehend", "*", "VolumeKmsKeyId", "kms:key/", Some("AWS::KMS::Key")),
+    ("comprehend", "*", "DataAccessRoleArn", "iam:role/", Some("AWS::IAM::Role")),
+    ("dynamodb", "*", "ResourceArn", "dynamodb:", Some("AWS::DynamoDB::Table")),
+    ("dynamodb", "*", "TableName", "dynamodb:table/", Some("AWS::DynamoDB::Table")),
+    ("ecr", "*", "repositoryName", "ecr:repository/", None),
+    ("ecr-public", "*", "repositoryName", "ecr-public:repository/", None),
+    ("kinesis", "GetRecords GetShardIterator PutRecord*", "StreamARN", "kinesis:", Some("AWS::Kinesis::Stream")),
+    ("kinesis", "GetRecords GetShardIterator PutRecord*", "StreamName", "kinesis:stream/",
+        Some("AWS::Kinesis::Stream")),
+    ("lambda", "Invoke*", "FunctionName", "lambda:function:", Some("AWS::Lambda::Function")),
+    ("rum", "*", "Id", "rum:appmonitor/", Some("AWS::RUM::AppMonitor")),
+    ("sagemaker-featurestore-runtime", "*", "FeatureGroupName", "sagemaker:feature-group/",
+        Some("AWS::SageMaker::FeatureGroup")),
+    ("sns", "Publish*", "TargetArn", "sns:", Some("AWS::SNS::PlatformEndpoint")),
+    ("sns", "Publish*", "TopicArn", "sns:", Some("AWS::SNS::Topic")),
+    ("ssm", "DeleteDocument", "Name", "ssm:document/", None),
+    ("ssm", "DeleteParameter GetParameter GetParameterHistory PutParameter", "Name", "ssm:parameter/", None),
+    ("ssm", "DeleteParameters GetParameters", "Names", "ssm:parameter/", None),
+    ("ssm", "SendCommand", "DocumentName", "ssm:document/", None),
 ];
 
 /// The record's `resources`; `params` and `answer` are by the model's names.
@@ -106,7 +73,7 @@ pub(super) fn resources(
             let of = |id| resource(Some(place.account), Some("AWS::EC2::Snapshot"), arn(id));
             id.map(of).into_iter().collect()
         }
-        "sqs" => {
+        "sqs" if catalog::data_event(call.service, call.operation).is_some() => {
             let name = text(params, "QueueUrl").and_then(|url| url.rsplit('/').next());
             let of = |name| {
                 resource(
@@ -129,34 +96,46 @@ pub(super) fn resources(
             };
             text(params, "KvsARN").map(of).into_iter().collect()
         }
-        id => by_member(id, operation, params, place),
+        id => by_member(id, operation, params, answer, place),
     }
 }
 
-fn by_member(id: &str, operation: &str, params: &Params, place: Place<'_>) -> Vec<Resource> {
-    let only = super::names::find(ONLY_FOR, id);
-    if only.is_some_and(|only| !only.iter().any(|it| operation.starts_with(it))) {
-        return Vec::new();
+fn by_member(
+    id: &str,
+    operation: &str,
+    params: &Params,
+    answer: Option<&Params>,
+    place: Place<'_>,
+) -> Vec<Resource> {
+    let mut resources: Vec<Resource> = Vec::new();
+    let named = BY_MEMBER
+        .iter()
+        .filter(|(service, names, ..)| *service == id && catalog::lists(names, operation));
+    for (_, _, member, before, kind) in named {
+        let value = params.get(*member).or_else(|| answer?.get(*member));
+        let (service, before) = before.split_once(':').unwrap_or((id, before));
+        for name in texts(value) {
+            let arn = if name.starts_with("arn:") {
+                name.to_owned()
+            } else {
+                arn(service, place, before, name.trim_start_matches('/'))
+            };
+            if resources.iter().all(|it| it.arn.as_ref() != Some(&arn)) {
+                resources.push(resource(Some(place.account), *kind, arn));
+            }
+        }
     }
-    let named = BY_MEMBER.iter().filter(|(service, ..)| *service == id);
-    for (_, member, before, kind) in named {
-        let Some(name) = text(params, member) else {
-            continue;
-        };
-        // The ARN's service is that of the API, not of botocore's name.
-        let service = match id {
-            "cloudtrail-data" => "cloudtrail",
-            "sagemaker-featurestore-runtime" => "sagemaker",
-            id => id,
-        };
-        let arn = if name.starts_with("arn:") {
-            name.to_owned()
-        } else {
-            arn(service, place, before, name)
-        };
-        return vec![resource(Some(place.account), *kind, arn)];
-    }
-    Vec::new()
+    resources
+}
+
+/// A text, or each text of a list.
+fn texts(value: Option<&Value>) -> impl Iterator<Item = &str> {
+    let items = match value {
+        Some(Value::Array(items)) => items.as_slice(),
+        Some(value) => std::slice::from_ref(value),
+        None => &[],
+    };
+    items.iter().filter_map(Value::as_str)
 }
 
 /// The tables of a batch.
@@ -302,6 +281,25 @@ mod tests {
     use serde_json::json;
 
     use super::super::testing::TestCall;
+    use super::*;
+    use crate::aws::models;
+
+    #[test]
+    fn every_row_finds_an_operation_with_its_member() {
+        for (id, operations, member, ..) in BY_MEMBER {
+            let service = models().service(id).unwrap();
+            let has = |shape| {
+                service
+                    .structure(shape)
+                    .is_some_and(|it| it.member(member).is_some())
+            };
+            let found = service.operations.iter().any(|it| {
+                catalog::lists(operations, &it.name)
+                    && it.input.into_iter().chain(it.output).any(has)
+            });
+            assert!(found, "{id} {operations} {member}");
+        }
+    }
 
     #[test]
     fn resources_by_service() {
@@ -380,6 +378,26 @@ mod tests {
                 json!({}),
                 json!([{"accountId": "111122223333",
                         "ARN": "arn:aws:ecr:eu-west-1:111122223333:repository/r"}]),
+            ),
+            (
+                "ssm",
+                "GetParameters",
+                json!({"Names": ["/a/b", "c"]}),
+                json!({}),
+                json!([{"accountId": "111122223333",
+                        "ARN": "arn:aws:ssm:eu-west-1:111122223333:parameter/a/b"},
+                       {"accountId": "111122223333",
+                        "ARN": "arn:aws:ssm:eu-west-1:111122223333:parameter/c"}]),
+            ),
+            (
+                "comprehend",
+                "CreateDocumentClassifier",
+                json!({"DocumentClassifierName": "d", "DataAccessRoleArn": "arn:aws:iam::111122223333:role/r"}),
+                json!({"DocumentClassifierArn": "arn:aws:comprehend:eu-west-1:111122223333:document-classifier/d"}),
+                json!([{"accountId": "111122223333", "type": "AWS::Comprehend::DocumentClassifier",
+                        "ARN": "arn:aws:comprehend:eu-west-1:111122223333:document-classifier/d"},
+                       {"accountId": "111122223333", "type": "AWS::IAM::Role",
+                        "ARN": "arn:aws:iam::111122223333:role/r"}]),
             ),
             (
                 "sqs",

@@ -101,6 +101,7 @@ const DATES: &[(&str, Dates)] = &[
     ("rds", Dates::NoComma),
     ("redshift", Dates::NoComma),
     ("rolesanywhere", Dates::Iso),
+    ("route53", Dates::NoComma),
     ("transcribe", Dates::Iso),
 ];
 
