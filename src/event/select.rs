@@ -113,7 +113,7 @@ impl EventSelector {
             ReadWriteType::WriteOnly => event.read_only != Some(true),
         };
         wanted
-            && match category(event) {
+            && match event.category() {
                 "Management" => {
                     self.include_management_events
                         && !self
@@ -206,7 +206,7 @@ impl AdvancedFieldSelector {
 /// The value of a field that an event has once.
 fn field_value<'a>(event: &'a Event, field: &str) -> Option<&'a str> {
     match field {
-        "eventCategory" => Some(category(event)),
+        "eventCategory" => Some(event.category()),
         "eventSource" => Some(&event.event_source),
         "eventName" => Some(&event.event_name),
         "eventType" => Some(&event.event_type),
@@ -218,15 +218,6 @@ fn field_value<'a>(event: &'a Event, field: &str) -> Option<&'a str> {
         "sessionCredentialFromConsole" => event.session_credential_from_console.as_deref(),
         "userIdentity.arn" => event.user_identity.get("arn")?.as_str(),
         _ => None,
-    }
-}
-
-/// Records before 1.07 have no category: then `managementEvent` tells, and without it an event is a management event.
-fn category(event: &Event) -> &str {
-    match (&event.event_category, event.management_event) {
-        (Some(category), _) => category,
-        (None, Some(false)) => "Data",
-        (None, _) => "Management",
     }
 }
 

@@ -5,6 +5,7 @@
 
 pub mod identify;
 pub mod proxy;
+mod sessions;
 
 use std::net::IpAddr;
 use std::sync::atomic::{AtomicU64, Ordering};
@@ -208,7 +209,9 @@ impl Recorder {
             region,
             now,
         };
-        let principal = self.identities.principal(&call, &caller, &outcome);
+        let principal = self
+            .identities
+            .principal(&call, &caller, params.as_ref(), &outcome);
         self.identities
             .learn(&call, &caller, &principal, params.as_ref(), &outcome)
             .await?;
@@ -230,24 +233,26 @@ impl Recorder {
             request_id: request_id.unwrap_or_else(|| self.ids.uuid().to_string()),
             event_id: self.ids.uuid().to_string(),
             region,
-            account: &principal.account,
+            account: principal.recipient().unwrap_or(&seen.default_account),
             tls: None,
         };
         let event = build::build(exchange, &principal, &self.settings.event_version);
-        self.append(vec![event], now).await?;
+        self.append(vec![event], now, Event::of_its_version).await?;
         Ok(true)
     }
 
-    /// Stores events that have come in at `now`; says which were there before.
+    /// Stores events that have come in at `now`, each as the record that `written` makes of it; says which were there
+    /// before.
     async fn append(
         &self,
         events: Vec<Event>,
         now: DateTime<Utc>,
+        written: fn(Event) -> Event,
     ) -> Result<Vec<String>, RecordError> {
         let takers = self.takers().await?;
         let events = events
-            .iter()
-            .map(|event| self.row(event, &takers, now))
+            .into_iter()
+            .map(|event| self.row(event, &takers, now, written))
             .collect::<Result<_, _>>()?;
         let appended = self.store.events_append(events).await?;
         Ok(appended.duplicates)
@@ -255,11 +260,14 @@ impl Recorder {
 
     fn row(
         &self,
-        event: &Event,
+        event: Event,
         takers: &[Taker],
         now: DateTime<Utc>,
+        written: fn(Event) -> Event,
     ) -> Result<NewEvent, serde_json::Error> {
         let account = event.recipient_account_id.clone().unwrap_or_default();
+        // Members are empty where there is nothing to name: the access key of a sign-in.
+        let named = |text: &str| (!text.is_empty()).then(|| text.to_owned());
         Ok(NewEvent {
             event_id: event.event_id.clone(),
             region: event.aws_region.clone(),
@@ -267,21 +275,16 @@ impl Recorder {
             source: event.event_source.clone(),
             name: event.event_name.clone(),
             read_only: event.read_only,
-            category: event
-                .event_category
-                .clone()
-                .unwrap_or_else(|| "Management".to_owned()),
-            user_name: catalog::user_name(event).map(ToOwned::to_owned),
-            access_key_id: event.user_identity["accessKeyId"]
-                .as_str()
-                .map(ToOwned::to_owned),
-            resources: catalog::named_resources(event),
-            record: serde_json::to_string(event)?,
+            category: event.category().to_owned(),
+            user_name: catalog::user_name(&event).and_then(named),
+            access_key_id: event.user_identity["accessKeyId"].as_str().and_then(named),
+            resources: catalog::named_resources(&event),
             takers: takers
                 .iter()
-                .filter(|taker| taker.takes(event, &account))
+                .filter(|taker| taker.takes(&event, &account))
                 .map(|taker| taker.trail_id)
                 .collect(),
+            record: serde_json::to_string(&written(event))?,
             slot: Slot::of(now.timestamp_millis(), self.settings.slot_ms),
             account,
         })
@@ -292,7 +295,8 @@ impl Recorder {
         &self,
         events: Vec<Event>,
     ) -> Result<Vec<String>, impl std::error::Error + use<>> {
-        self.append(events, self.clock.now()).await
+        let as_they_came = |event| event;
+        self.append(events, self.clock.now(), as_they_came).await
     }
 
     /// The trails that log, as they are now: read again only after one has changed.
