@@ -8,7 +8,9 @@ mod support;
 
 mod coverage;
 mod delivery;
+mod identity;
 mod layers;
 mod lookup;
 mod record;
+mod sign_in;
 mod trails;
