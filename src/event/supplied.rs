@@ -116,7 +116,7 @@ pub struct Setting<'a> {
 }
 
 /// The event that `record` tells of, or what is wrong with it.
-pub fn complete(record: Value, setting: Setting<'_>) -> Result<Event, String> {
+pub fn complete(record: Value, setting: &Setting<'_>) -> Result<Event, String> {
     let Value::Object(mut record) = record else {
         return Err("not an object".to_owned());
     };
@@ -230,7 +230,7 @@ fn is_account(text: &str) -> bool {
     text.len() == 12 && text.bytes().all(|b| b.is_ascii_digit())
 }
 
-fn fill(record: &mut Params, setting: Setting<'_>) {
+fn fill(record: &mut Params, setting: &Setting<'_>) {
     let text = |name: &str| record.get(name).and_then(Value::as_str).unwrap_or_default();
     let name = text("eventName").to_owned();
     let source = text("eventSource").to_owned();
@@ -382,7 +382,7 @@ mod tests {
             event_version: version,
             event_id: "e-1".to_owned(),
         };
-        complete(record, setting).map(|event| serde_json::to_string(&event).unwrap())
+        complete(record, &setting).map(|event| serde_json::to_string(&event).unwrap())
     }
 
     #[test]

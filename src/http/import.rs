@@ -35,7 +35,7 @@ pub(super) async fn import(State(app): State<Arc<App>>, request: Request) -> Res
             event_version: &app.config.event_version,
             event_id: app.ids.uuid().to_string(),
         };
-        let event = supplied::complete(record, setting);
+        let event = supplied::complete(record, &setting);
         events
             .push(event.map_err(|reason| AdminError::bad(format!("Records[{index}]: {reason}")))?);
     }
