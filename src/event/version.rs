@@ -20,6 +20,9 @@ const SINCE: &[(&str, u32)] = &[
     ("eventContext", 11),
 ];
 
+/// The minor version that has everything.
+pub const NEWEST: u32 = 11;
+
 /// 9 of `1.09`, 11 of `1.11`; a version that cannot be read counts as the newest.
 pub fn minor(version: &str) -> u32 {
     version

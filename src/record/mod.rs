@@ -8,6 +8,7 @@ pub mod proxy;
 mod sessions;
 
 use std::net::IpAddr;
+use std::slice;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, PoisonError, RwLock};
 
@@ -23,7 +24,7 @@ use crate::aws::sigv4::Signature;
 use crate::aws::{body, params};
 use crate::clock::{Clock, Ids};
 use crate::event::select::Selectors;
-use crate::event::{Event, Exchange, Outcome, build, catalog};
+use crate::event::{Event, Exchange, Outcome, build, catalog, version};
 use crate::store::{AppendError, NewEvent, Slot, Store};
 use identify::Identities;
 use proxy::Seen;
@@ -237,37 +238,35 @@ impl Recorder {
             tls: None,
         };
         let event = build::build(exchange, &principal, &self.settings.event_version);
-        self.append(vec![event], now, Event::of_its_version).await?;
+        let mut rows = self.rows(slice::from_ref(&event), now).await?;
+        // What an older version lacks goes last: trails and the event history ask for the whole event.
+        let minor = version::minor(&self.settings.event_version);
+        if minor < version::NEWEST {
+            for row in &mut rows {
+                row.record = serde_json::to_string(&event.clone().of_its_version())?;
+            }
+        }
+        self.store.events_append(rows).await?;
         Ok(true)
     }
 
-    /// Stores events that have come in at `now`, each as the record that `written` makes of it; says which were there
-    /// before.
-    async fn append(
+    async fn rows(
         &self,
-        events: Vec<Event>,
+        events: &[Event],
         now: DateTime<Utc>,
-        written: fn(Event) -> Event,
-    ) -> Result<Vec<String>, RecordError> {
+    ) -> Result<Vec<NewEvent>, RecordError> {
         let takers = self.takers().await?;
-        let events = events
-            .into_iter()
-            .map(|event| self.row(event, &takers, now, written))
-            .collect::<Result<_, _>>()?;
-        let appended = self.store.events_append(events).await?;
-        Ok(appended.duplicates)
+        let rows = events.iter().map(|event| self.row(event, &takers, now));
+        Ok(rows.collect::<Result<_, _>>()?)
     }
 
     fn row(
         &self,
-        event: Event,
+        event: &Event,
         takers: &[Taker],
         now: DateTime<Utc>,
-        written: fn(Event) -> Event,
     ) -> Result<NewEvent, serde_json::Error> {
         let account = event.recipient_account_id.clone().unwrap_or_default();
-        // Members are empty where there is nothing to name: the access key of a sign-in.
-        let named = |text: &str| (!text.is_empty()).then(|| text.to_owned());
         Ok(NewEvent {
             event_id: event.event_id.clone(),
             region: event.aws_region.clone(),
@@ -276,15 +275,15 @@ impl Recorder {
             name: event.event_name.clone(),
             read_only: event.read_only,
             category: event.category().to_owned(),
-            user_name: catalog::user_name(&event).and_then(named),
-            access_key_id: event.user_identity["accessKeyId"].as_str().and_then(named),
-            resources: catalog::named_resources(&event),
+            user_name: catalog::user_name(event).map(ToOwned::to_owned),
+            access_key_id: catalog::access_key(event).map(ToOwned::to_owned),
+            resources: catalog::named_resources(event),
+            record: serde_json::to_string(event)?,
             takers: takers
                 .iter()
-                .filter(|taker| taker.takes(&event, &account))
+                .filter(|taker| taker.takes(event, &account))
                 .map(|taker| taker.trail_id)
                 .collect(),
-            record: serde_json::to_string(&written(event))?,
             slot: Slot::of(now.timestamp_millis(), self.settings.slot_ms),
             account,
         })
@@ -295,8 +294,9 @@ impl Recorder {
         &self,
         events: Vec<Event>,
     ) -> Result<Vec<String>, impl std::error::Error + use<>> {
-        let as_they_came = |event| event;
-        self.append(events, self.clock.now(), as_they_came).await
+        let rows = self.rows(&events, self.clock.now()).await?;
+        let appended = self.store.events_append(rows).await?;
+        Ok::<_, RecordError>(appended.duplicates)
     }
 
     /// The trails that log, as they are now: read again only after one has changed.
