@@ -234,3 +234,39 @@ impl Vouched {
 fn text<'a>(members: &'a Params, name: &str) -> Option<&'a str> {
     members.get(name).and_then(Value::as_str)
 }
+
+#[cfg(test)]
+mod tests {
+    use serde_json::json;
+
+    use super::*;
+
+    /// Nothing here answers AssumeRoot; an upstream may.
+    #[test]
+    fn a_root_session_is_of_the_member_account() {
+        let answer = json!({"Credentials": {"AccessKeyId": "ASIAEXAMPLEKEY000001"}, "SourceIdentity": "Admin"});
+        let caller = Principal::root("111122223333", "aws");
+        for target in ["444455556666", "arn:aws:iam::444455556666:root"] {
+            let params = json!({"TargetPrincipal": target});
+            let call = Answered {
+                params: params.as_object().unwrap(),
+                answer: answer.as_object().unwrap(),
+                now: DateTime::from_timestamp(1_800_000_000, 0).unwrap(),
+                principal: &caller,
+            };
+            let (key, principal) = made("AssumeRoot", &call).unwrap();
+            assert_eq!(key, "ASIAEXAMPLEKEY000001");
+            let session = principal.session.clone().unwrap();
+            assert!(session.assumed_root);
+            assert_eq!(session.source_identity.as_deref(), Some("Admin"));
+            let root = Principal::root("444455556666", "aws");
+            assert_eq!(
+                Principal {
+                    session: None,
+                    ..principal
+                },
+                root
+            );
+        }
+    }
+}
