@@ -1,4 +1,4 @@
-//! What AWS requests look like: models, routing, six wire protocols, signatures, ARNs.
+//! What AWS requests look like: models, routing, six wire protocols, signatures, tokens of identity providers, ARNs.
 //!
 //! Pure: values in, values out. Knows nothing of CloudTrail, of axum or of SQLite, does no I/O and reads no clock.
 //! Whatever differs between services stands in `models.bin`, not in code.
@@ -9,6 +9,7 @@ mod cbor;
 mod decode;
 pub mod encode;
 mod json;
+pub mod jwt;
 pub mod model;
 pub mod params;
 mod query;

@@ -7,14 +7,14 @@
 use std::sync::LazyLock;
 
 use base64::Engine;
-use base64::prelude::{BASE64_STANDARD, BASE64_URL_SAFE_NO_PAD};
+use base64::prelude::BASE64_STANDARD;
 use serde::{Deserialize, Serialize};
-use serde_json::Value;
 
 use super::operations::Operations;
 use super::{Caller, Error};
 use crate::aws::Params;
 use crate::aws::arn::{Arn, partition};
+use crate::aws::jwt::{self, Claims};
 use crate::clock::{Clock, Ids, alphabet};
 use crate::store::Store;
 
@@ -328,40 +328,11 @@ async fn assume_role_with_web_identity(
     })?;
     Ok(AssumeRoleWithWebIdentityOutput {
         credentials: sts.credentials(role.arn.account, duration_s),
-        subject_from_web_identity_token: claims.sub,
+        subject_from_web_identity_token: claims.subject,
         assumed_role_user: sts.assumed(&role, session).await?,
-        provider: claims.iss,
-        audience: match claims.aud {
-            Value::String(audience) => audience,
-            Value::Array(audiences) => audiences
-                .first()
-                .and_then(Value::as_str)
-                .unwrap_or_default()
-                .to_owned(),
-            _ => String::new(),
-        },
+        provider: jwt::provider(&claims.issuer, role.arn.account, role.arn.partition),
+        audience: claims.audience,
     })
-}
-
-/// What is wanted of a JSON Web Token.
-#[derive(Debug, Deserialize)]
-struct Claims {
-    iss: String,
-    sub: String,
-    /// One audience or a list of them.
-    #[serde(default)]
-    aud: Value,
-}
-
-impl Claims {
-    fn parse(token: &str) -> Option<Self> {
-        let mut parts = token.split('.');
-        let (_, claims, _) = (parts.next()?, parts.next()?, parts.next()?);
-        let claims = BASE64_URL_SAFE_NO_PAD
-            .decode(claims.trim_end_matches('='))
-            .ok()?;
-        serde_json::from_slice(&claims).ok()
-    }
 }
 
 #[derive(Debug, Deserialize)]
@@ -386,6 +357,8 @@ struct AssumeRoleWithSamlOutput {
     issuer: String,
     audience: String,
     name_qualifier: String,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    source_identity: Option<String>,
 }
 
 /// <https://docs.aws.amazon.com/STS/latest/APIReference/API_AssumeRoleWithSAML.html>
@@ -417,6 +390,7 @@ async fn assume_role_with_saml(
         subject_type: assertion.subject_type,
         issuer: assertion.issuer,
         audience: assertion.recipient,
+        source_identity: assertion.source_identity,
     })
 }
 
@@ -429,6 +403,7 @@ mod saml {
     use s3s::crypto::{Checksum, Sha1};
 
     const SESSION: &str = "https://aws.amazon.com/SAML/Attributes/RoleSessionName";
+    const SOURCE_IDENTITY: &str = "https://aws.amazon.com/SAML/Attributes/SourceIdentity";
 
     #[derive(Debug, Default, PartialEq, Eq)]
     pub(super) struct Assertion {
@@ -438,6 +413,7 @@ mod saml {
         pub(super) subject_type: String,
         pub(super) recipient: String,
         pub(super) session: String,
+        pub(super) source_identity: Option<String>,
     }
 
     impl Assertion {
@@ -478,6 +454,9 @@ mod saml {
                             b"NameID" => assertion.subject = text.into_owned(),
                             b"AttributeValue" if attribute.as_deref() == Some(SESSION) => {
                                 assertion.session = text.into_owned();
+                            }
+                            b"AttributeValue" if attribute.as_deref() == Some(SOURCE_IDENTITY) => {
+                                assertion.source_identity = Some(text.into_owned());
                             }
                             _ => {}
                         }
@@ -600,8 +579,9 @@ async fn get_access_key_info(
 
 #[cfg(test)]
 mod tests {
+    use base64::prelude::BASE64_URL_SAFE_NO_PAD;
     use chrono::DateTime;
-    use serde_json::json;
+    use serde_json::{Value, json};
     use tempfile::TempDir;
 
     use super::*;
@@ -740,7 +720,10 @@ mod tests {
         let answer = answer.await.unwrap();
         for (name, value) in [
             ("SubjectFromWebIdentityToken", "u-1"),
-            ("Provider", "https://id.example.com"),
+            (
+                "Provider",
+                "arn:aws:iam::444455556666:oidc-provider/id.example.com",
+            ),
             ("Audience", "app"),
         ] {
             assert_eq!(answer[name], value, "{name}");

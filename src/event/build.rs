@@ -17,7 +17,7 @@ use super::render::Render;
 use super::resources::{Place, resources};
 use super::style::Style;
 use super::values::{self, capped, cut};
-use super::{Event, Exchange, Outcome, Principal, Resource, apigateway, ec2, s3};
+use super::{Event, Exchange, Outcome, Principal, Resource, apigateway, ec2, s3, version};
 use crate::aws::Params;
 use crate::aws::model::{Kind, Operation, Protocol, Service};
 use crate::aws::params::WireError;
@@ -55,10 +55,11 @@ const UNWRAPPED: &[&str] = &["docdb", "elasticache", "neptune", "rds", "redshift
 /// REST services that write an answer's payload under its name all the same.
 const KEEP_PAYLOAD: &[&str] = &["appmesh"];
 
-/// The record of a call, as AWS would write it. `event_version` is `1.11` or an older one (`--event-version`).
+/// The record of a call, as AWS would write it. `event_version` is `1.11` or an older one (`--event-version`); members
+/// that are younger go last, with [`Event::of_its_version`].
 pub fn build(exchange: Exchange<'_>, principal: &Principal, event_version: &str) -> Event {
     let (service, operation) = (exchange.call.service, exchange.call.operation);
-    let minor = minor_version(event_version);
+    let minor = version::minor(event_version);
     let style = Style::of(service, operation);
     let data_event = catalog::data_event(service, operation);
 
@@ -128,14 +129,14 @@ pub fn build(exchange: Exchange<'_>, principal: &Principal, event_version: &str)
         resources,
         event_type: "AwsApiCall".to_owned(),
         api_version: names::api_version(service, minor).map(str::to_owned),
-        management_event: (minor >= 6).then_some(data_event.is_none()),
+        management_event: Some(data_event.is_none()),
         recipient_account_id: Some(exchange.account.to_owned()),
         shared_event_id: None,
         service_event_details: None,
         vpc_endpoint_id: None,
         vpc_endpoint_account_id: None,
-        event_category: (minor >= 7).then(|| category.to_owned()),
-        tls_details: tls_details.filter(|_| minor >= 8),
+        event_category: Some(category.to_owned()),
+        tls_details,
         session_credential_from_console: None,
         other: Params::new(),
     }
@@ -199,14 +200,6 @@ fn tls_details(exchange: &Exchange<'_>, principal: &Principal) -> Option<Value> 
         details.insert("clientProvidedHostHeader".to_owned(), host.into());
     }
     Some(Value::Object(details))
-}
-
-/// 9 of `1.09`, 11 of `1.11`.
-fn minor_version(version: &str) -> u32 {
-    version
-        .split_once('.')
-        .and_then(|(_, minor)| minor.parse().ok())
-        .unwrap_or(u32::MAX)
 }
 
 fn request_parameters(
@@ -396,20 +389,17 @@ mod tests {
     }
 
     #[test]
-    fn older_versions_lack_younger_fields() {
-        let record = |version: &str| {
+    fn the_version_of_an_api_is_named_before_1_09() {
+        for (version, named) in [
+            ("1.02", true),
+            ("1.08", true),
+            ("1.09", false),
+            ("1.11", false),
+        ] {
             let call = TestCall::new("logs", "DeleteLogGroup", json!({"logGroupName": "g"}));
             let event = call.record_as(&Principal::root(ACCOUNT, "aws"), version);
-            (
-                event.api_version.is_some(),
-                event.management_event.is_some(),
-                event.event_category.is_some(),
-            )
-        };
-        assert_eq!(record("1.05"), (true, false, false));
-        assert_eq!(record("1.06"), (true, true, false));
-        assert_eq!(record("1.08"), (true, true, true));
-        assert_eq!(record("1.11"), (false, true, true));
+            assert_eq!(event.api_version.is_some(), named, "{version}");
+        }
     }
 
     #[test]

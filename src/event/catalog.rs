@@ -443,12 +443,19 @@ pub fn user_name(event: &Event) -> Option<&str> {
     let text = |name: &str| identity.get(name).and_then(Value::as_str);
     // `AROA…:session`, `account:name`
     let session = || Some(text("principalId")?.split_once(':')?.1);
-    match text("type") {
+    let name = match text("type") {
         Some("Root") => Some("root"),
         Some("AssumedRole" | "FederatedUser") => session().or_else(|| text("userName")),
         Some("AWSService") => text("invokedBy"),
         _ => text("userName"),
-    }
+    };
+    name.filter(|name| !name.is_empty())
+}
+
+/// `AccessKeyId` of LookupEvents; sign-ins have an empty one, which is none.
+pub fn access_key(event: &Event) -> Option<&str> {
+    let key = event.user_identity.get("accessKeyId")?.as_str()?;
+    (!key.is_empty()).then_some(key)
 }
 
 #[cfg(test)]
@@ -622,6 +629,7 @@ mod tests {
                 Some("ec2.amazonaws.com"),
             ),
             (json!({"accountId": "111122223333"}), None),
+            (json!({"type": "Unknown", "userName": ""}), None),
         ] {
             event.user_identity = identity.clone();
             assert_eq!(user_name(&event), expected, "{identity}");

@@ -17,9 +17,11 @@ mod s3;
 mod secrets;
 pub mod select;
 mod style;
+pub mod supplied;
 #[cfg(test)]
 mod testing;
 mod values;
+pub mod version;
 mod xml_json;
 
 use std::net::IpAddr;
@@ -83,7 +85,7 @@ pub struct Tls {
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Principal {
     pub kind: PrincipalKind,
-    /// 12 digits.
+    /// 12 digits; `ANONYMOUS_PRINCIPAL` for a caller of S3 that nobody knows, empty for one of another service.
     pub account: String,
     /// `AIDA…`, `AROA…:session`, the account for root, `account:name` for a federated user.
     pub principal_id: String,
@@ -91,6 +93,9 @@ pub struct Principal {
     pub arn: Option<String>,
     /// User name, where the type has one.
     pub user_name: Option<String>,
+    /// Who vouched for a caller that came without AWS credentials: a provider's host or ARN, or SAML's name qualifier.
+    #[serde(default)]
+    pub identity_provider: Option<String>,
     /// Set for temporary credentials.
     pub session: Option<Session>,
     /// The service that calls on the principal's behalf, or is the principal.
@@ -107,6 +112,7 @@ pub enum PrincipalKind {
     AWSService,
     WebIdentityUser,
     SAMLUser,
+    Unknown,
 }
 
 /// Of temporary credentials: who issued them, and when.
@@ -117,6 +123,23 @@ pub struct Session {
     pub issuer: Option<SessionIssuer>,
     pub web_identity: Option<WebIdentity>,
     pub source_identity: Option<String>,
+    /// A root session of a member account, from AssumeRoot.
+    #[serde(default)]
+    pub assumed_root: bool,
+}
+
+impl Session {
+    /// A session of whoever called, that began at `created`.
+    pub fn new(created: DateTime<Utc>, mfa: bool) -> Self {
+        Self {
+            created,
+            mfa,
+            issuer: None,
+            web_identity: None,
+            source_identity: None,
+            assumed_root: false,
+        }
+    }
 }
 
 /// `sessionContext.sessionIssuer`.
@@ -150,8 +173,32 @@ impl Principal {
             principal_id: account.to_owned(),
             arn: Some(format!("arn:{partition}:iam::{account}:root")),
             user_name: None,
+            identity_provider: None,
             session: None,
             invoked_by: None,
+        }
+    }
+
+    /// Someone who sent neither credentials nor a token. S3 has a name of its own for such a caller.
+    pub fn anonymous(of_s3: bool) -> Self {
+        let (kind, account, principal_id) = if of_s3 {
+            (PrincipalKind::AWSAccount, "ANONYMOUS_PRINCIPAL", "")
+        } else {
+            (PrincipalKind::Unknown, "", "Anonymous")
+        };
+        Self {
+            kind,
+            principal_id: principal_id.to_owned(),
+            arn: None,
+            ..Self::root(account, "")
+        }
+    }
+
+    /// The account that gets the record of the principal's calls; `None`: that of whoever is called.
+    pub fn recipient(&self) -> Option<&str> {
+        match self.kind {
+            PrincipalKind::AWSAccount | PrincipalKind::Unknown => None,
+            _ => Some(&self.account),
         }
     }
 }
@@ -209,7 +256,7 @@ pub struct Event {
     pub vpc_endpoint_id: Option<String>,
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub vpc_endpoint_account_id: Option<String>,
-    #[serde(default = "management", skip_serializing_if = "Option::is_none")]
+    #[serde(default, skip_serializing_if = "Option::is_none")]
     pub event_category: Option<String>,
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub tls_details: Option<Value>,
@@ -231,6 +278,9 @@ pub struct Resource {
     pub arn: Option<String>,
     #[serde(default, rename = "ARNPrefix", skip_serializing_if = "Option::is_none")]
     pub arn_prefix: Option<String>,
+    /// Members of imported records that this version does not know; kept as they came.
+    #[serde(flatten)]
+    pub other: Params,
 }
 
 /// A resource as LookupEvents names it: `AWS::S3::Bucket`, `logs`.
@@ -240,8 +290,16 @@ pub struct NamedResource {
     pub name: String,
 }
 
-fn management() -> Option<String> {
-    Some("Management".to_owned())
+impl Event {
+    /// Records before 1.07 have no category: then `managementEvent` tells, and without it an event is a management
+    /// event.
+    pub fn category(&self) -> &str {
+        match (&self.event_category, self.management_event) {
+            (Some(category), _) => category,
+            (None, Some(false)) => "Data",
+            (None, _) => "Management",
+        }
+    }
 }
 
 /// Event times have whole seconds: `2026-11-22T15:00:00Z`.

@@ -272,7 +272,7 @@ fn resource(account: Option<&str>, kind: Option<&str>, arn: String) -> Resource 
         account_id: account.map(str::to_owned),
         kind: kind.map(str::to_owned),
         arn: Some(arn),
-        arn_prefix: None,
+        ..Resource::default()
     }
 }
 

@@ -143,7 +143,7 @@ impl EventSelector {
 
     pub fn takes(&self, event: &Event) -> bool {
         self.read_write_type.wants(event.read_only)
-            && match category(event) {
+            && match event.category() {
                 "Management" => {
                     self.include_management_events
                         && !self
@@ -257,7 +257,7 @@ impl AdvancedFieldSelector {
 /// The value of a field that an event has once.
 fn field_value<'a>(event: &'a Event, field: &str) -> Option<&'a str> {
     match field {
-        "eventCategory" => Some(category(event)),
+        "eventCategory" => Some(event.category()),
         "eventSource" => Some(&event.event_source),
         "eventName" => Some(&event.event_name),
         "eventType" => Some(&event.event_type),
@@ -272,15 +272,6 @@ fn field_value<'a>(event: &'a Event, field: &str) -> Option<&'a str> {
 
 fn boolean(value: bool) -> &'static str {
     if value { "true" } else { "false" }
-}
-
-/// Records before 1.07 have no category: then `managementEvent` tells, and without it an event is a management event.
-fn category(event: &Event) -> &str {
-    match (&event.event_category, event.management_event) {
-        (Some(category), _) => category,
-        (None, Some(false)) => "Data",
-        (None, _) => "Management",
-    }
 }
 
 /// List calls name their objects by a prefix.

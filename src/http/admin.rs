@@ -19,10 +19,8 @@ use serde::{Deserialize, Serialize};
 use serde_json::value::RawValue;
 use serde_json::{Value, json};
 
+use super::import;
 use crate::app::App;
-use crate::event::Event;
-use crate::event::catalog;
-use crate::record::proxy::ToTheEnd;
 use crate::store::ExportFilter;
 
 /// Longest request body: a few hundred thousand records to import.
@@ -31,15 +29,19 @@ const BODY_LIMIT: usize = 256 << 20;
 const PAGE: u32 = 1_000;
 const LONGEST_PAGE: u32 = 10_000;
 
-type Result<T> = std::result::Result<T, AdminError>;
+pub(super) type Result<T> = std::result::Result<T, AdminError>;
 
 /// An error of the control API: its status and what is said.
 #[derive(Debug)]
-struct AdminError(StatusCode, String);
+pub(super) struct AdminError(StatusCode, String);
 
 impl AdminError {
-    fn bad(message: impl Into<String>) -> Self {
+    pub(super) fn bad(message: impl Into<String>) -> Self {
         Self(StatusCode::BAD_REQUEST, message.into())
+    }
+
+    pub(super) fn internal(message: &str) -> Self {
+        Self(StatusCode::INTERNAL_SERVER_ERROR, message.to_owned())
     }
 }
 
@@ -58,10 +60,7 @@ impl From<crate::embedded::Error> for AdminError {
 impl From<crate::store::Error> for AdminError {
     fn from(error: crate::store::Error) -> Self {
         tracing::error!("control API: {error}");
-        Self(
-            StatusCode::INTERNAL_SERVER_ERROR,
-            "the database failed; the log says more".to_owned(),
-        )
+        Self::internal("the database failed; the log says more")
     }
 }
 
@@ -71,7 +70,7 @@ pub(super) fn router(app: Arc<App>) -> Router<Arc<App>> {
         .route("/status", get(status))
         .route("/flush", post(flush))
         .route("/clock", get(clock).post(set_clock))
-        .route("/events", get(export).post(import))
+        .route("/events", get(export).post(import::import))
         .route("/sns/messages", get(messages))
         .route("/reset", post(reset))
         .route("/metrics", get(metrics))
@@ -126,12 +125,12 @@ fn reply<T: Serialize + ?Sized>(status: StatusCode, body: &T) -> Response {
     response
 }
 
-fn ok<T: Serialize + ?Sized>(body: &T) -> Response {
+pub(super) fn ok<T: Serialize + ?Sized>(body: &T) -> Response {
     reply(StatusCode::OK, body)
 }
 
 /// The JSON body of a request; an empty one counts as `{}`.
-async fn body<T: for<'de> Deserialize<'de>>(request: Request) -> Result<T> {
+pub(super) async fn body<T: for<'de> Deserialize<'de>>(request: Request) -> Result<T> {
     let body = Limited::new(request.into_body(), BODY_LIMIT)
         .collect()
         .await;
@@ -330,102 +329,6 @@ fn duration(text: &str) -> Option<TimeDelta> {
         rest = &rest[digits + unit.len_utf8()..];
     }
     (parts > 0).then_some(total)
-}
-
-#[derive(Debug, Deserialize)]
-#[serde(deny_unknown_fields)]
-struct ImportBody {
-    #[serde(rename = "Records")]
-    records: Vec<Value>,
-}
-
-async fn import(State(app): State<Arc<App>>, request: Request) -> Result<Response> {
-    let ImportBody { records } = body(request).await?;
-    let default_account = app.default_account().await;
-    let mut events = Vec::with_capacity(records.len());
-    for (index, record) in records.into_iter().enumerate() {
-        let event = imported(&app, record, &default_account);
-        events
-            .push(event.map_err(|reason| AdminError::bad(format!("Records[{index}]: {reason}")))?);
-    }
-    let ids: Vec<String> = events.iter().map(|event| event.event_id.clone()).collect();
-    let imported = {
-        let app = Arc::clone(&app);
-        async move { app.recorder.import(events).await }
-    };
-    let duplicates = ToTheEnd::new(imported).await.map_err(|error| {
-        tracing::error!("cannot store imported records: {error}");
-        AdminError(
-            StatusCode::INTERNAL_SERVER_ERROR,
-            "the records cannot be stored; the log says why".to_owned(),
-        )
-    })?;
-    // An id that stands twice in the request is recorded once, and a duplicate once.
-    let mut left = duplicates.clone();
-    left.sort_unstable();
-    let mut recorded: Vec<&String> = ids
-        .iter()
-        .rev()
-        .filter(|id| match left.binary_search(id) {
-            Ok(at) => {
-                left.remove(at);
-                false
-            }
-            Err(_) => true,
-        })
-        .collect();
-    recorded.reverse();
-    Ok(ok(
-        &json!({ "recorded": recorded, "duplicates": duplicates }),
-    ))
-}
-
-/// A record that was brought in, with what it does not say filled in.
-fn imported(app: &App, record: Value, default_account: &str) -> std::result::Result<Event, String> {
-    let Value::Object(mut record) = record else {
-        return Err("not an object".to_owned());
-    };
-    for name in ["eventSource", "eventName"] {
-        if record
-            .get(name)
-            .and_then(Value::as_str)
-            .is_none_or(str::is_empty)
-        {
-            return Err(format!("{name} is needed, as a string"));
-        }
-    }
-    let name = record["eventName"].as_str().unwrap_or_default();
-    let read_only = catalog::reads_by_name(name);
-    let identity = record.get("userIdentity");
-    if identity.is_some_and(|identity| !identity.is_object()) {
-        return Err("userIdentity is not an object".to_owned());
-    }
-    let account = identity
-        .and_then(|identity| identity["accountId"].as_str())
-        .unwrap_or(default_account)
-        .to_owned();
-    let is_management = record
-        .get("eventCategory")
-        .is_none_or(|category| category == "Management");
-    let defaults = [
-        ("eventVersion", json!(app.config.event_version)),
-        ("userIdentity", json!({})),
-        (
-            "eventTime",
-            json!(app.clock.now().to_rfc3339_opts(SecondsFormat::Secs, true)),
-        ),
-        ("awsRegion", json!(app.config.region)),
-        ("sourceIPAddress", json!("127.0.0.1")),
-        ("eventID", json!(app.ids.uuid().to_string())),
-        ("readOnly", json!(read_only)),
-        ("eventType", json!("AwsApiCall")),
-        ("managementEvent", json!(is_management)),
-        ("recipientAccountId", json!(account)),
-    ];
-    for (name, value) in defaults {
-        record.entry(name).or_insert(value);
-    }
-    serde_json::from_value(Value::Object(record)).map_err(|error| error.to_string())
 }
 
 #[derive(Debug, Default, Deserialize)]

@@ -4,6 +4,7 @@
 pub mod admin;
 pub mod connections;
 mod embedded;
+mod import;
 mod reply;
 
 use std::net::{IpAddr, SocketAddr};

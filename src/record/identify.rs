@@ -1,7 +1,8 @@
 //! Who called: access key → [`Principal`], learned from the answers of IAM and STS that pass by.
 //!
 //! Kept in memory for the path of every call, and in the store for the next start. Learns ids and names only; secrets
-//! and tokens pass by unread.
+//! are not read, of a provider's token only whom it names. A key that was deleted stays its user's: AWS refuses calls
+//! with it, and of an upstream that does not, this is still the truth about who called.
 
 use std::collections::HashMap;
 use std::sync::{Arc, PoisonError, RwLock};
@@ -10,11 +11,12 @@ use chrono::{DateTime, Utc};
 use serde_json::Value;
 use sha2::{Digest, Sha256};
 
+use super::sessions::{self, Answered};
 use crate::aws::Params;
 use crate::aws::arn::{Arn, partition};
 use crate::aws::route::Call;
 use crate::aws::sigv4::Signature;
-use crate::event::{Outcome, Principal, PrincipalKind, Session, SessionIssuer, WebIdentity};
+use crate::event::{Outcome, Principal, PrincipalKind};
 use crate::store::{Error, IamUser, Store};
 
 /// What a request says of its caller.
@@ -88,26 +90,26 @@ impl Identities {
     }
 
     /// Who made a call that has been answered.
-    pub fn principal(&self, call: &Call, caller: &Caller<'_>, outcome: &Outcome) -> Arc<Principal> {
-        if let Some(signature) = caller.signature {
-            return self.of_key(&signature.access_key, caller.default_account, caller.region);
-        }
+    pub fn principal(
+        &self,
+        call: &Call,
+        caller: &Caller<'_>,
+        params: Option<&Params>,
+        outcome: &Outcome,
+    ) -> Arc<Principal> {
+        // Whom a provider vouches for counts even if the call is signed: AWS does not look at the signature.
         if &*call.service.id == "sts"
-            && let Outcome::Success(Some(answer)) = outcome
-            && let Some(principal) = federated(&call.operation.name, answer, caller)
+            && let Some(params) = params
+            && let Some(principal) = sessions::federated(&call.operation.name, params, outcome)
         {
             return Arc::new(principal);
         }
-        let mut principal = Principal::root(caller.default_account, partition(caller.region));
-        if &*call.service.id == "s3" {
-            principal = Principal {
-                kind: PrincipalKind::AWSAccount,
-                principal_id: String::new(),
-                arn: None,
-                ..principal
-            };
+        match caller.signature {
+            Some(signature) => {
+                self.of_key(&signature.access_key, caller.default_account, caller.region)
+            }
+            None => Arc::new(Principal::anonymous(&*call.service.id == "s3")),
         }
-        Arc::new(principal)
     }
 
     /// Takes from an answer of IAM or STS what it says of keys, users and sessions.
@@ -119,43 +121,106 @@ impl Identities {
         params: Option<&Params>,
         outcome: &Outcome,
     ) -> Result<(), Error> {
-        let Outcome::Success(Some(answer)) = outcome else {
+        let service = &*call.service.id;
+        if !matches!(service, "iam" | "sts") {
+            return Ok(());
+        }
+        let Outcome::Success(answer) = outcome else {
             return Ok(());
         };
         let empty = Params::new();
-        let params = params.unwrap_or(&empty);
-        let learned = match (&*call.service.id, &*call.operation.name) {
-            ("iam", "CreateUser" | "GetUser") => {
-                return self.learn_user(answer.get("User")).await;
-            }
-            ("iam", "ListUsers") => {
-                for user in answer
-                    .get("Users")
-                    .and_then(Value::as_array)
-                    .into_iter()
-                    .flatten()
-                {
+        let call_seen = Answered {
+            params: params.unwrap_or(&empty),
+            answer: answer.as_ref().unwrap_or(&empty),
+            now: caller.now,
+            principal,
+        };
+        match (service, &*call.operation.name) {
+            ("iam", operation) => self.learn_of_iam(operation, caller, &call_seen).await,
+            ("sts", "GetCallerIdentity") => self.learn_caller(caller, &call_seen).await,
+            (_, operation) => match sessions::made(operation, &call_seen) {
+                Some((access_key, session)) => self.put(&access_key, session).await,
+                None => Ok(()),
+            },
+        }
+    }
+
+    async fn learn_of_iam(
+        &self,
+        operation: &str,
+        caller: &Caller<'_>,
+        call: &Answered<'_>,
+    ) -> Result<(), Error> {
+        let list = |name: &str| {
+            let list = call.answer.get(name).and_then(Value::as_array);
+            list.into_iter().flatten()
+        };
+        match operation {
+            "CreateUser" | "GetUser" => self.learn_user(call.answer.get("User")).await,
+            "ListUsers" => {
+                for user in list("Users") {
                     self.learn_user(Some(user)).await?;
                 }
-                return Ok(());
+                Ok(())
             }
-            ("iam", "CreateAccessKey") => self.new_access_key(answer, principal),
-            (
-                "sts",
-                "AssumeRole" | "AssumeRoleWithSAML" | "AssumeRoleWithWebIdentity" | "AssumeRoot",
-            ) => new_role_session(params, answer, caller),
-            ("sts", "GetSessionToken") => new_session(params, answer, caller, principal),
-            ("sts", "GetFederationToken") => new_federated_user(answer, caller, principal),
-            _ => return Ok(()),
-        };
-        let Some((access_key, learned)) = learned else {
-            return Ok(());
-        };
-        self.store.identity_put(&access_key, &learned).await?;
+            "UpdateUser" => self.rename_user(call).await,
+            "DeleteUser" => self.forget_user(call).await,
+            "CreateAccessKey" => {
+                let key = call.answer.get("AccessKey");
+                self.learn_key(key, caller, call.principal).await
+            }
+            "ListAccessKeys" => {
+                for key in list("AccessKeyMetadata") {
+                    self.learn_key(Some(key), caller, call.principal).await?;
+                }
+                Ok(())
+            }
+            _ => Ok(()),
+        }
+    }
+
+    async fn put(&self, access_key: &str, principal: Principal) -> Result<(), Error> {
+        self.store.identity_put(access_key, &principal).await?;
         self.by_key
             .write()
             .unwrap_or_else(PoisonError::into_inner)
-            .insert(access_key, Arc::new(learned));
+            .insert(access_key.to_owned(), Arc::new(principal));
+        Ok(())
+    }
+
+    fn is_known(&self, access_key: &str) -> bool {
+        self.by_key
+            .read()
+            .unwrap_or_else(PoisonError::into_inner)
+            .contains_key(access_key)
+    }
+
+    fn user(&self, account: &str, user_name: &str) -> Option<IamUser> {
+        self.users
+            .read()
+            .unwrap_or_else(PoisonError::into_inner)
+            .get(&(account.to_owned(), user_name.to_owned()))
+            .cloned()
+    }
+
+    async fn put_user(&self, user: IamUser) -> Result<(), Error> {
+        if self.user(&user.account, &user.user_name).as_ref() == Some(&user) {
+            return Ok(());
+        }
+        self.store.iam_user_put(&user).await?;
+        self.users
+            .write()
+            .unwrap_or_else(PoisonError::into_inner)
+            .insert((user.account.clone(), user.user_name.clone()), user);
+        Ok(())
+    }
+
+    async fn remove_user(&self, account: &str, user_name: &str) -> Result<(), Error> {
+        self.store.iam_user_delete(account, user_name).await?;
+        self.users
+            .write()
+            .unwrap_or_else(PoisonError::into_inner)
+            .remove(&(account.to_owned(), user_name.to_owned()));
         Ok(())
     }
 
@@ -169,242 +234,135 @@ impl Identities {
         let Some(account) = Arn::parse(arn).map(|arn| arn.account.to_owned()) else {
             return Ok(());
         };
-        let user = IamUser {
+        self.put_user(IamUser {
             account,
             user_name: user_name.to_owned(),
             user_id: user_id.to_owned(),
             arn: arn.to_owned(),
+        })
+        .await
+    }
+
+    /// A user has got a name or a path: its keys are those of the same user, as it is called now.
+    async fn rename_user(&self, call: &Answered<'_>) -> Result<(), Error> {
+        let Some(user) = call
+            .param("UserName")
+            .and_then(|name| self.user(&call.principal.account, name))
+        else {
+            return Ok(());
         };
-        let place = (user.account.clone(), user.user_name.clone());
-        if self
-            .users
+        let renamed = renamed(&user, call.param("NewUserName"), call.param("NewPath"));
+        self.remove_user(&user.account, &user.user_name).await?;
+        let keys: Vec<(String, Principal)> = self
+            .by_key
             .read()
             .unwrap_or_else(PoisonError::into_inner)
-            .get(&place)
-            == Some(&user)
-        {
+            .iter()
+            .filter(|(_, known)| {
+                known.kind == PrincipalKind::IAMUser && known.principal_id == user.user_id
+            })
+            .map(|(key, known)| {
+                let known = Principal {
+                    arn: Some(renamed.arn.clone()),
+                    user_name: Some(renamed.user_name.clone()),
+                    ..Principal::clone(known)
+                };
+                (key.clone(), known)
+            })
+            .collect();
+        for (key, known) in keys {
+            self.put(&key, known).await?;
+        }
+        self.put_user(renamed).await
+    }
+
+    /// Another user may take the name. What the deleted one did, and still does with its keys, stays its own.
+    async fn forget_user(&self, call: &Answered<'_>) -> Result<(), Error> {
+        match call.param("UserName") {
+            Some(name) => self.remove_user(&call.principal.account, name).await,
+            None => Ok(()),
+        }
+    }
+
+    /// `key` names an access key and its user. One that is known stays as it is: it may be a session's.
+    async fn learn_key(
+        &self,
+        key: Option<&Value>,
+        caller: &Caller<'_>,
+        principal: &Principal,
+    ) -> Result<(), Error> {
+        let text = |name: &str| key.and_then(|key| key.get(name)?.as_str());
+        let (Some(access_key), Some(user_name)) = (text("AccessKeyId"), text("UserName")) else {
+            return Ok(());
+        };
+        let account = &principal.account;
+        let user = self.user(account, user_name).unwrap_or_else(|| {
+            let partition = partition(caller.region);
+            let arn = format!("arn:{partition}:iam::{account}:user/{user_name}");
+            IamUser {
+                account: account.clone(),
+                user_name: user_name.to_owned(),
+                user_id: derived_id("AIDA", &arn),
+                arn,
+            }
+        });
+        let known = user_principal(user);
+        if *self.of_key(access_key, account, caller.region) == known {
             return Ok(());
         }
-        self.store.iam_user_put(&user).await?;
-        self.users
-            .write()
-            .unwrap_or_else(PoisonError::into_inner)
-            .insert(place, user);
-        Ok(())
+        self.put(access_key, known).await
     }
 
-    fn new_access_key(&self, answer: &Params, caller: &Principal) -> Option<(String, Principal)> {
-        let key = answer.get("AccessKey")?;
-        let (access_key, user_name) = (
-            key.get("AccessKeyId")?.as_str()?,
-            key.get("UserName")?.as_str()?,
-        );
-        let place = (caller.account.clone(), user_name.to_owned());
-        let known = self
-            .users
-            .read()
-            .unwrap_or_else(PoisonError::into_inner)
-            .get(&place)
-            .cloned();
-        let arn = format!("arn:aws:iam::{}:user/{user_name}", caller.account);
-        let (user_id, arn) = known.map_or_else(
-            || (derived_id("AIDA", &arn), arn),
-            |user| (user.user_id, user.arn),
-        );
-        let principal = Principal {
-            kind: PrincipalKind::IAMUser,
-            account: caller.account.clone(),
-            principal_id: user_id,
-            arn: Some(arn),
-            user_name: Some(user_name.to_owned()),
-            session: None,
-            invoked_by: None,
+    /// The upstream says whose key it is that nobody has seen being made.
+    async fn learn_caller(&self, caller: &Caller<'_>, call: &Answered<'_>) -> Result<(), Error> {
+        let Some(access_key) = caller.signature.map(|signature| &signature.access_key) else {
+            return Ok(());
         };
-        Some((access_key.to_owned(), principal))
+        let (Some(user_id), Some(arn)) = (call.answered("UserId"), call.answered("Arn")) else {
+            return Ok(());
+        };
+        let user = Arn::parse(arn)
+            .filter(|arn| arn.service == "iam" && !self.is_known(access_key))
+            .and_then(|parsed| {
+                let path = parsed.resource.strip_prefix("user/")?;
+                Some(IamUser {
+                    account: parsed.account.to_owned(),
+                    user_name: path.rsplit('/').next()?.to_owned(),
+                    user_id: user_id.to_owned(),
+                    arn: arn.to_owned(),
+                })
+            });
+        match user {
+            Some(user) => self.put(access_key, user_principal(user)).await,
+            None => Ok(()),
+        }
     }
 }
 
-fn access_key(answer: &Params) -> Option<String> {
-    Some(
-        answer
-            .get("Credentials")?
-            .get("AccessKeyId")?
-            .as_str()?
-            .to_owned(),
-    )
-}
-
-/// Whether the call came with a code of an MFA device; that makes its session one with MFA.
-fn with_mfa(params: &Params) -> bool {
-    params.contains_key("SerialNumber") && params.contains_key("TokenCode")
-}
-
-fn new_role_session(
-    params: &Params,
-    answer: &Params,
-    caller: &Caller<'_>,
-) -> Option<(String, Principal)> {
-    let assumed = answer.get("AssumedRoleUser")?;
-    let (id, arn) = (
-        assumed.get("AssumedRoleId")?.as_str()?,
-        assumed.get("Arn")?.as_str()?,
-    );
-    let account = Arn::parse(arn)?.account.to_owned();
-    // The session's ARN has no path; the role's own, which the caller sent, has.
-    let role_arn = params.get("RoleArn").and_then(Value::as_str)?;
-    let role_name = role_arn.rsplit('/').next()?;
-    let web_identity = web_identity(answer);
-    let text = |members: &Params, name: &str| {
-        members
-            .get(name)
-            .and_then(Value::as_str)
-            .map(ToOwned::to_owned)
-    };
-    let principal = Principal {
-        kind: PrincipalKind::AssumedRole,
-        principal_id: id.to_owned(),
-        arn: Some(arn.to_owned()),
-        user_name: None,
-        session: Some(Session {
-            created: caller.now,
-            mfa: with_mfa(params),
-            issuer: Some(SessionIssuer {
-                kind: "Role".to_owned(),
-                principal_id: id.split(':').next().unwrap_or(id).to_owned(),
-                arn: role_arn.to_owned(),
-                account_id: account.clone(),
-                user_name: Some(role_name.to_owned()),
-            }),
-            web_identity,
-            source_identity: text(answer, "SourceIdentity")
-                .or_else(|| text(params, "SourceIdentity")),
-        }),
-        invoked_by: None,
-        account,
-    };
-    Some((access_key(answer)?, principal))
-}
-
-fn web_identity(answer: &Params) -> Option<WebIdentity> {
-    let subject = answer.get("SubjectFromWebIdentityToken")?.as_str()?;
-    let provider = answer
-        .get("Provider")
-        .and_then(Value::as_str)
-        .unwrap_or_default();
-    // The attributes are named after the provider's host, also where the provider is an ARN.
-    let host = provider
-        .rsplit_once("oidc-provider/")
-        .map_or(provider, |(_, host)| host);
-    let mut attributes = Params::new();
-    if let Some(audience) = answer.get("Audience").and_then(Value::as_str) {
-        attributes.insert(format!("{host}:aud"), audience.into());
+fn user_principal(user: IamUser) -> Principal {
+    Principal {
+        kind: PrincipalKind::IAMUser,
+        principal_id: user.user_id,
+        arn: Some(user.arn),
+        user_name: Some(user.user_name),
+        ..Principal::root(&user.account, "")
     }
-    attributes.insert(format!("{host}:sub"), subject.into());
-    Some(WebIdentity {
-        federated_provider: provider.to_owned(),
-        attributes,
-    })
 }
 
-fn new_session(
-    params: &Params,
-    answer: &Params,
-    caller: &Caller<'_>,
-    principal: &Principal,
-) -> Option<(String, Principal)> {
-    let session = Session {
-        created: caller.now,
-        mfa: with_mfa(params),
-        issuer: None,
-        web_identity: None,
-        source_identity: None,
+/// `user` by a new name or path; its id stays.
+fn renamed(user: &IamUser, name: Option<&str>, path: Option<&str>) -> IamUser {
+    let old_path = || {
+        let resource = user.arn.split(":user").nth(1)?;
+        resource.strip_suffix(user.user_name.as_str())
     };
-    Some((
-        access_key(answer)?,
-        Principal {
-            session: Some(session),
-            ..principal.clone()
-        },
-    ))
-}
-
-fn new_federated_user(
-    answer: &Params,
-    caller: &Caller<'_>,
-    principal: &Principal,
-) -> Option<(String, Principal)> {
-    let user = answer.get("FederatedUser")?;
-    let (id, arn) = (
-        user.get("FederatedUserId")?.as_str()?,
-        user.get("Arn")?.as_str()?,
-    );
-    let kind = if principal.kind == PrincipalKind::Root {
-        "Root"
-    } else {
-        "IAMUser"
-    };
-    let federated = Principal {
-        kind: PrincipalKind::FederatedUser,
-        account: principal.account.clone(),
-        principal_id: id.to_owned(),
-        arn: Some(arn.to_owned()),
-        user_name: None,
-        session: Some(Session {
-            created: caller.now,
-            mfa: false,
-            issuer: Some(SessionIssuer {
-                kind: kind.to_owned(),
-                principal_id: principal.principal_id.clone(),
-                arn: principal.arn.clone().unwrap_or_default(),
-                account_id: principal.account.clone(),
-                user_name: principal.user_name.clone(),
-            }),
-            web_identity: None,
-            source_identity: None,
-        }),
-        invoked_by: None,
-    };
-    Some((access_key(answer)?, federated))
-}
-
-/// The caller of an unsigned AssumeRoleWith…: the answer says whom the provider vouched for (facts 5.3).
-fn federated(operation: &str, answer: &Params, caller: &Caller<'_>) -> Option<Principal> {
-    let text = |name: &str| {
-        answer
-            .get(name)
-            .and_then(Value::as_str)
-            .unwrap_or_default()
-            .to_owned()
-    };
-    let (kind, principal_id, user_name) = match operation {
-        "AssumeRoleWithWebIdentity" => {
-            let subject = text("SubjectFromWebIdentityToken");
-            let id = format!("{}:{}:{subject}", text("Provider"), text("Audience"));
-            (PrincipalKind::WebIdentityUser, id, subject)
-        }
-        "AssumeRoleWithSAML" => {
-            let subject = text("Subject");
-            (
-                PrincipalKind::SAMLUser,
-                format!("{}:{subject}", text("NameQualifier")),
-                subject,
-            )
-        }
-        _ => return None,
-    };
-    let assumed = answer.get("AssumedRoleUser")?.get("Arn")?.as_str()?;
-    let account = Arn::parse(assumed)
-        .map_or(caller.default_account, |arn| arn.account)
-        .to_owned();
-    Some(Principal {
-        kind,
-        account,
-        principal_id,
-        arn: None,
-        user_name: Some(user_name),
-        session: None,
-        invoked_by: None,
-    })
+    let name = name.unwrap_or(&user.user_name);
+    let path = path.or_else(old_path).unwrap_or("/");
+    let before = user.arn.split(":user/").next().unwrap_or_default();
+    IamUser {
+        arn: format!("{before}:user{path}{name}"),
+        user_name: name.to_owned(),
+        ..user.clone()
+    }
 }
 
 /// An id for someone whose own was never seen: the same one each time, in the form of AWS's.
@@ -416,4 +374,42 @@ fn derived_id(prefix: &str, arn: &str) -> String {
         .take(17)
         .map(|byte| char::from(BASE32[usize::from(byte % 32)]));
     prefix.chars().chain(letters).collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_renamed_user_keeps_its_id_and_what_was_not_changed() {
+        let user = |user_name: &str, arn: &str| IamUser {
+            account: "111122223333".to_owned(),
+            user_name: user_name.to_owned(),
+            user_id: "AIDAEXAMPLEUSER000001".to_owned(),
+            arn: arn.to_owned(),
+        };
+        let alice = user("alice", "arn:aws:iam::111122223333:user/staff/alice");
+        for (name, path, new_name, arn) in [
+            (
+                Some("bob"),
+                None,
+                "bob",
+                "arn:aws:iam::111122223333:user/staff/bob",
+            ),
+            (
+                None,
+                Some("/a/b/"),
+                "alice",
+                "arn:aws:iam::111122223333:user/a/b/alice",
+            ),
+            (
+                Some("bob"),
+                Some("/"),
+                "bob",
+                "arn:aws:iam::111122223333:user/bob",
+            ),
+        ] {
+            assert_eq!(renamed(&alice, name, path), user(new_name, arn));
+        }
+    }
 }

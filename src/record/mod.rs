@@ -5,8 +5,10 @@
 
 pub mod identify;
 pub mod proxy;
+mod sessions;
 
 use std::net::IpAddr;
+use std::slice;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, PoisonError, RwLock};
 
@@ -22,7 +24,7 @@ use crate::aws::sigv4::Signature;
 use crate::aws::{body, params};
 use crate::clock::{Clock, Ids};
 use crate::event::select::Selectors;
-use crate::event::{Event, Exchange, Outcome, build, catalog};
+use crate::event::{Event, Exchange, Outcome, build, catalog, version};
 use crate::store::{AppendError, NewEvent, Slot, Store};
 use identify::Identities;
 use proxy::Seen;
@@ -236,7 +238,9 @@ impl Recorder {
             region,
             now,
         };
-        let principal = self.identities.principal(&call, &caller, &outcome);
+        let principal = self
+            .identities
+            .principal(&call, &caller, params.as_ref(), &outcome);
         self.identities
             .learn(&call, &caller, &principal, params.as_ref(), &outcome)
             .await?;
@@ -258,28 +262,35 @@ impl Recorder {
             request_id: request_id.unwrap_or_else(|| self.ids.uuid().to_string()),
             event_id: self.ids.uuid().to_string(),
             region,
-            account: &principal.account,
+            account: principal.recipient().unwrap_or(&seen.default_account),
             tls: None,
         };
         let event = build::build(exchange, &principal, &self.settings.event_version);
-        self.append(vec![event], now, &seen.takers).await?;
+        let mut rows = self
+            .rows(slice::from_ref(&event), now, &seen.takers)
+            .await?;
+        // What an older version lacks goes last: trails and the event history ask for the whole event.
+        let minor = version::minor(&self.settings.event_version);
+        if minor < version::NEWEST {
+            for row in &mut rows {
+                row.record = serde_json::to_string(&event.clone().of_its_version())?;
+            }
+        }
+        self.store.events_append(rows).await?;
         Ok(true)
     }
 
-    /// Stores events that have come in at `now`; says which were there before.
-    async fn append(
+    async fn rows(
         &self,
-        events: Vec<Event>,
+        events: &[Event],
         now: DateTime<Utc>,
         before: &Takers,
-    ) -> Result<Vec<String>, RecordError> {
+    ) -> Result<Vec<NewEvent>, RecordError> {
         let takers = self.takers_now().await?;
-        let events = events
+        let rows = events
             .iter()
-            .map(|event| self.row(event, &takers, before, now))
-            .collect::<Result<_, _>>()?;
-        let appended = self.store.events_append(events).await?;
-        Ok(appended.duplicates)
+            .map(|event| self.row(event, &takers, before, now));
+        Ok(rows.collect::<Result<_, _>>()?)
     }
 
     fn row(
@@ -297,14 +308,9 @@ impl Recorder {
             source: event.event_source.clone(),
             name: event.event_name.clone(),
             read_only: event.read_only,
-            category: event
-                .event_category
-                .clone()
-                .unwrap_or_else(|| "Management".to_owned()),
+            category: event.category().to_owned(),
             user_name: catalog::user_name(event).map(ToOwned::to_owned),
-            access_key_id: event.user_identity["accessKeyId"]
-                .as_str()
-                .map(ToOwned::to_owned),
+            access_key_id: catalog::access_key(event).map(ToOwned::to_owned),
             resources: catalog::named_resources(event),
             record: serde_json::to_string(event)?,
             takers: takers.of(before, event, &account),
@@ -318,8 +324,11 @@ impl Recorder {
         &self,
         events: Vec<Event>,
     ) -> Result<Vec<String>, impl std::error::Error + use<>> {
-        self.append(events, self.clock.now(), &Takers::default())
-            .await
+        let rows = self
+            .rows(&events, self.clock.now(), &Takers::default())
+            .await?;
+        let appended = self.store.events_append(rows).await?;
+        Ok::<_, RecordError>(appended.duplicates)
     }
 
     /// The trails that log as a call comes in; none if they cannot be read, for a call is answered all the same.

@@ -71,4 +71,13 @@ impl Store {
             .await?;
         Ok(())
     }
+
+    pub async fn iam_user_delete(&self, account: &str, user_name: &str) -> Result<(), Error> {
+        sqlx::query("delete from iam_user where account = $1 and user_name = $2")
+            .bind(account)
+            .bind(user_name)
+            .execute(&mut *self.connections.write().await?)
+            .await?;
+        Ok(())
+    }
 }

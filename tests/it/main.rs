@@ -8,11 +8,13 @@ mod support;
 
 mod coverage;
 mod delivery;
+mod identity;
 mod insights;
 mod layers;
 mod lookup;
 mod record;
 mod regions;
 mod selectors;
+mod sign_in;
 mod status;
 mod trails;
