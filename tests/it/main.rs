@@ -10,5 +10,6 @@ mod coverage;
 mod delivery;
 mod layers;
 mod lookup;
+mod policies;
 mod record;
 mod trails;
