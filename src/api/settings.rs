@@ -80,6 +80,11 @@ impl Settings {
         if input.is_organization_trail == Some(true) {
             return Err(Error::no_organization());
         }
+        let kms_key_id = match &input.kms_key_id {
+            Some(key) if key.is_empty() => Some(None),
+            Some(key) => Some(Some(forms::kms_key(key, home)?)),
+            None => None,
+        };
         let trail_arn = trail.arn();
         let deliverer = Deliverer {
             trail_arn: &trail_arn,
@@ -89,9 +94,17 @@ impl Settings {
         if let Some(bucket) = &input.s3_bucket_name {
             check_bucket(cx, bucket).await?;
         }
-        // The policy may name the prefix.
-        if input.s3_bucket_name.is_some() || input.s3_key_prefix.is_some() {
-            check_bucket_policy(cx, deliverer, &input, trail).await?;
+        // The policy may name the prefix, and the key.
+        if input.s3_bucket_name.is_some() || input.s3_key_prefix.is_some() || kms_key_id.is_some() {
+            let (bucket, prefix) = (input.s3_bucket_name.as_ref(), input.s3_key_prefix.as_ref());
+            let to = Destination {
+                bucket: bucket.unwrap_or(&trail.s3_bucket_name),
+                prefix: prefix
+                    .or(trail.s3_key_prefix.as_ref())
+                    .filter(|prefix| !prefix.is_empty()),
+                kms_key_id: kms_key_id.as_ref().unwrap_or(&trail.kms_key_id).as_deref(),
+            };
+            check_bucket_policy(cx, deliverer, to).await?;
         }
         if let Some(Some((_, arn))) = &sns_topic {
             check_topic(cx, deliverer, arn).await?;
@@ -101,11 +114,6 @@ impl Settings {
             input.cloud_watch_logs_role_arn,
             home,
         )?;
-        let kms_key_id = match input.kms_key_id {
-            Some(key) if key.is_empty() => Some(None),
-            Some(key) => Some(Some(forms::kms_key(&key, home)?)),
-            None => None,
-        };
         if let Some(Some((_, arn))) = &sns_topic {
             // Its policy was asked above.
             cx.targets
@@ -190,43 +198,40 @@ async fn check_bucket(cx: &Cx, bucket: &str) -> Result<()> {
     }
 }
 
-/// Whether CloudTrail may read the ACL of the bucket and write below the trail's prefix, both as they are to be. The key
-/// asked for is that of a folder which trails are seen to make (facts 3.2).
-async fn check_bucket_policy(
-    cx: &Cx,
-    deliverer: Deliverer<'_>,
-    input: &SettingsInput,
-    trail: &Trail,
-) -> Result<()> {
-    let newer = |new: &Option<String>, old: Option<&str>| {
-        let set = new.as_deref().or(old).unwrap_or_default();
-        set.to_owned()
-    };
-    let bucket = newer(&input.s3_bucket_name, Some(&trail.s3_bucket_name));
-    let prefix = newer(&input.s3_key_prefix, trail.s3_key_prefix.as_deref());
-    let kms_key_id = newer(&input.kms_key_id, trail.kms_key_id.as_deref());
-    let folder = if prefix.is_empty() {
-        String::new()
-    } else {
-        format!("{prefix}/")
-    };
-    let key = format!("{folder}AWSLogs/{}/CloudTrail/", trail.account);
+/// Where a trail is to write its log files.
+struct Destination<'a> {
+    bucket: &'a str,
+    prefix: Option<&'a String>,
+    kms_key_id: Option<&'a str>,
+}
+
+/// Whether CloudTrail may read the ACL of the bucket and write there. The key asked for is that of a folder which trails
+/// are seen to make (facts 3.2).
+async fn check_bucket_policy(cx: &Cx, deliverer: Deliverer<'_>, to: Destination<'_>) -> Result<()> {
+    let Destination {
+        bucket,
+        prefix,
+        kms_key_id,
+    } = to;
+    let prefix = prefix
+        .map(|prefix| format!("{prefix}/"))
+        .unwrap_or_default();
+    let key = format!("{prefix}AWSLogs/{}/CloudTrail/", deliverer.account);
     let requests = [
-        deliverer.get_bucket_acl(&bucket),
-        deliverer.put_object(
-            &bucket,
-            &key,
-            Some(kms_key_id.as_str()).filter(|key| !key.is_empty()),
-        ),
+        deliverer.get_bucket_acl(bucket),
+        deliverer.put_object(bucket, &key, kms_key_id),
     ];
     let allowed = cx
         .targets
-        .bucket_allows(&cx.account, &cx.region, &bucket, &requests);
+        .bucket_allows(&cx.account, &cx.region, bucket, &requests);
     match allowed.await {
         Ok(true) => Ok(()),
-        Ok(false) => Err(Error::bucket_policy(&bucket)),
-        Err(error) if error.code == "NoSuchBucket" => Err(Error::no_such_bucket(&bucket)),
-        Err(error) => Err(Error::target_unreachable("S3 bucket policy", error)),
+        Ok(false) => Err(Error::bucket_policy(bucket)),
+        Err(error) if error.code == "NoSuchBucket" => Err(Error::no_such_bucket(bucket)),
+        Err(error) => {
+            let what = "S3 bucket policy (see --bucket-policy-check)";
+            Err(Error::target_unreachable(what, error))
+        }
     }
 }
 

@@ -51,17 +51,23 @@ fn write(changes: Value) -> Value {
         "Resource": "arn:aws:s3:::logs/AWSLogs/111122223333/*",
     });
     let elements = statement.as_object_mut().unwrap();
-    elements.extend(changes.as_object().unwrap().clone());
+    if let Value::Object(changes) = changes {
+        elements.extend(changes);
+    }
     elements.retain(|_, value| !value.is_null());
     statement
 }
 
 fn policy(statements: Value) -> Value {
-    json!({ "Version": "2012-10-17", "Statement": statements })
+    let mut policy = json!({ "Version": "2012-10-17" });
+    policy["Statement"] = statements;
+    policy
 }
 
 fn condition(operator: &str, key: &str, values: Value) -> Value {
-    json!({ "Condition": { operator: { key: values } } })
+    let mut changes = json!({ "Condition": { operator: {} } });
+    changes["Condition"][operator][key] = values;
+    changes
 }
 
 /// Of a policy that has but the statement that lets CloudTrail write, changed.

@@ -2,7 +2,7 @@
 //! have changed since, and a delivery is far from any caller who waits. With `--bucket-policy-check off` everything is
 //! allowed, unasked.
 
-use tracing::debug;
+use tracing::info;
 
 use super::{TargetError, Targets};
 use crate::config::PolicyCheck;
@@ -44,7 +44,7 @@ fn allows(policy: Option<&str>, requests: &[Request<'_>]) -> bool {
     let policy = match policy.map(Policy::parse) {
         Some(Ok(policy)) => policy,
         Some(Err(error)) => {
-            debug!("a policy cannot be read, so it allows nothing: {error}");
+            info!("a policy cannot be read, so it allows nothing: {error}");
             return false;
         }
         None => return false,
@@ -54,7 +54,9 @@ fn allows(policy: Option<&str>, requests: &[Request<'_>]) -> bool {
         let Request {
             action, resource, ..
         } = request;
-        debug!("a policy decides on {action} at {resource}: {decision:?}");
+        if decision != Decision::Allowed {
+            info!("a policy refuses CloudTrail {action} at {resource}: {decision:?}");
+        }
         decision == Decision::Allowed
     })
 }

@@ -98,6 +98,7 @@ impl TestApp {
                 format!("AWS4-HMAC-SHA256 Credential={scope}, SignedHeaders=host, Signature=0"),
             )
             .header("content-type", "application/x-www-form-urlencoded")
+            .header("content-length", body.len())
             .body(Body::from(body.to_owned()));
         self.send(request.unwrap()).await
     }
