@@ -20,6 +20,7 @@ use serde_json::value::RawValue;
 use serde_json::{Value, json};
 
 use crate::app::App;
+use crate::config::PolicyCheck;
 use crate::event::Event;
 use crate::event::catalog;
 use crate::record::proxy::ToTheEnd;
