@@ -76,6 +76,8 @@ def main():
     print(f"{'memory after start (RSS)':<46} {rss_mib(process):.1f} MiB")
     caller = Caller(port)
     caller.send("PUT", "/logs", service="s3")
+    allow = {"Effect": "Allow", "Principal": {"Service": "cloudtrail.amazonaws.com"}, "Action": "s3:*", "Resource": ["arn:aws:s3:::logs", "arn:aws:s3:::logs/*"]}
+    caller.send("PUT", "/logs?policy", json.dumps({"Version": "2012-10-17", "Statement": [allow]}), service="s3")
     timed("GET health (the client's own share)", lambda _: caller.send("GET", "/_localtrail/health"), 1000)
     # Each by an account of its own: an account has five trails in a region at most.
     timed("CreateTrail, one after another", lambda i: caller.cloudtrail("CreateTrail", account=ACCOUNT + i, Name="trail-1", S3BucketName="logs"), 1000)

@@ -169,6 +169,7 @@ impl App {
             ),
             client::client(connector.clone()),
             credentials(&config),
+            config.bucket_policy_check,
         );
         let settings = Settings {
             region: config.region.clone(),

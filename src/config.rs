@@ -128,6 +128,16 @@ pub struct Config {
     #[arg(long, env = "LOCALTRAIL_EVENT_VERSION", value_name = "V", default_value = "1.11", value_parser = event_version)]
     pub event_version: String,
 
+    /// Whether the policies of a trail's bucket and topic have to let CloudTrail in, as in AWS: when a trail is made or
+    /// changed, and at each delivery. Off is for emulators that keep no policies.
+    #[arg(
+        long,
+        env = "LOCALTRAIL_BUCKET_POLICY_CHECK",
+        value_name = "off|on",
+        default_value = "on"
+    )]
+    pub bucket_policy_check: PolicyCheck,
+
     /// Bytes of a body, request or answer, that are kept to make its record. Longer ones pass whole all the same.
     #[arg(
         long,
@@ -204,6 +214,13 @@ pub enum Embedded {
     S3,
     Sns,
     Sts,
+}
+
+/// Whether bucket and topic policies are asked.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+pub enum PolicyCheck {
+    Off,
+    On,
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
@@ -336,6 +353,7 @@ mod tests {
             "--event-version 2.02",
             "--embedded s4",
             "--trails-per-region 0",
+            "--bucket-policy-check maybe",
             "--delivery-access-key-id only",
         ] {
             assert!(parse(args).is_err(), "{args}");

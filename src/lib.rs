@@ -13,6 +13,7 @@
 //! * [`clock`] the only source of time and of ids.
 //! * [`aws`] what AWS requests look like: service models (`models.bin`), routing, six wire protocols, signatures. Pure.
 //! * [`event`] what CloudTrail writes down, and what selectors take. Pure.
+//! * [`policy`] what bucket and topic policies allow CloudTrail. Pure.
 //! * [`store`] SQLite; the only SQL. One writer commits for all calls that wait at the same time.
 //! * [`record`] from a call seen to an event stored; `proxy` forwards to the upstream, `identify` knows who calls.
 //! * [`api`] the operations of CloudTrail, as rules: no HTTP, no SQL.
@@ -24,7 +25,7 @@
 //! # Who may import whom
 //!
 //! ```text
-//! main → app → { http → { api, record },  worker → delivery } → targets → embedded → store → event → aws
+//! main → app → { http → { api, record },  worker → delivery } → targets → { embedded → store → event, policy } → aws
 //!        clock, client, config: leaves
 //! ```
 //!
@@ -53,6 +54,7 @@ pub mod delivery;
 pub mod embedded;
 pub mod event;
 pub mod http;
+pub mod policy;
 pub mod record;
 pub mod store;
 pub mod subscribers;

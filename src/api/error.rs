@@ -380,6 +380,13 @@ impl Error {
         )
     }
 
+    pub fn bucket_policy(bucket: &str) -> Self {
+        Self::new(
+            Code::InsufficientS3BucketPolicyException,
+            format!("Incorrect S3 bucket policy is detected for bucket: {bucket}"),
+        )
+    }
+
     /// AWS's sentence is not known.
     pub fn topic_name(topic: &str) -> Self {
         Self::new(

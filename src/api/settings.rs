@@ -1,13 +1,15 @@
 //! What a trail is set to: bucket, topic, log group, key, reach. CreateTrail and UpdateTrail set the same things.
 //!
-//! Checked when it is set, never again: what breaks later shows in GetTrailStatus. The bucket and the topic must be
-//! there; of bucket policies, log groups, roles and keys only the form is checked, for nobody is asked about them.
+//! Checked when it is set; what breaks later shows in GetTrailStatus. The bucket and the topic must be there, and their
+//! policies must let CloudTrail in; of log groups, roles and keys only the form is checked, for nobody is asked about
+//! them.
 
 use serde::Deserialize;
 
 use super::Cx;
 use super::error::{Error, Result};
 use super::forms::{self, Home};
+use crate::policy::cloudtrail::Deliverer;
 use crate::store::Trail;
 use crate::targets::TargetError;
 
@@ -71,36 +73,55 @@ impl Settings {
         if let Some(bucket) = &input.s3_bucket_name {
             forms::bucket(bucket)?;
         }
-        let sns_topic = match input.sns_topic_name {
+        let sns_topic = match &input.sns_topic_name {
             Some(topic) if topic.is_empty() => Some(None),
             Some(topic) => {
-                let arn = forms::topic_arn(&topic, home)?;
-                Some(Some((topic, arn)))
+                let arn = forms::topic_arn(topic, home)?;
+                Some(Some((topic.clone(), arn)))
             }
             None => None,
         };
         if input.is_organization_trail == Some(true) {
             return Err(Error::no_organization());
         }
+        let kms_key_id = match &input.kms_key_id {
+            Some(key) if key.is_empty() => Some(None),
+            Some(key) => Some(Some(forms::kms_key(key, home)?)),
+            None => None,
+        };
+        let trail_arn = trail.arn();
+        let deliverer = Deliverer {
+            trail_arn: &trail_arn,
+            account: &trail.account,
+            region: &trail.home_region,
+        };
         if let Some(bucket) = &input.s3_bucket_name {
             check_bucket(cx, bucket).await?;
         }
+        // The policy may name the prefix, and the key.
+        if input.s3_bucket_name.is_some() || input.s3_key_prefix.is_some() || kms_key_id.is_some() {
+            let (bucket, prefix) = (input.s3_bucket_name.as_ref(), input.s3_key_prefix.as_ref());
+            let to = Destination {
+                bucket: bucket.unwrap_or(&trail.s3_bucket_name),
+                prefix: prefix
+                    .or(trail.s3_key_prefix.as_ref())
+                    .filter(|prefix| !prefix.is_empty()),
+                kms_key_id: kms_key_id.as_ref().unwrap_or(&trail.kms_key_id).as_deref(),
+            };
+            check_bucket_policy(cx, deliverer, to).await?;
+        }
         if let Some(Some((_, arn))) = &sns_topic {
-            check_topic(cx, arn).await?;
+            check_topic(cx, deliverer, arn).await?;
         }
         let logs = logs_pair(
             input.cloud_watch_logs_log_group_arn,
             input.cloud_watch_logs_role_arn,
             home,
         )?;
-        let kms_key_id = match input.kms_key_id {
-            Some(key) if key.is_empty() => Some(None),
-            Some(key) => Some(Some(forms::kms_key(&key, home)?)),
-            None => None,
-        };
         if let Some(Some((_, arn))) = &sns_topic {
+            // Its policy was asked above.
             cx.targets
-                .publish(arn, VALIDATION_MESSAGE)
+                .publish(None, arn, VALIDATION_MESSAGE)
                 .await
                 .map_err(publish_error)?;
         }
@@ -183,11 +204,57 @@ pub(super) async fn check_bucket(cx: &Cx, bucket: &str) -> Result<()> {
     }
 }
 
-async fn check_topic(cx: &Cx, arn: &str) -> Result<()> {
-    match cx.targets.topic_exists(&cx.account, arn).await {
+/// Where a trail is to write its log files.
+struct Destination<'a> {
+    bucket: &'a str,
+    prefix: Option<&'a String>,
+    kms_key_id: Option<&'a str>,
+}
+
+/// Whether CloudTrail may read the ACL of the bucket and write there. The key asked for is that of a folder which trails
+/// are seen to make (facts 3.2).
+async fn check_bucket_policy(cx: &Cx, deliverer: Deliverer<'_>, to: Destination<'_>) -> Result<()> {
+    let Destination {
+        bucket,
+        prefix,
+        kms_key_id,
+    } = to;
+    let prefix = prefix
+        .map(|prefix| format!("{prefix}/"))
+        .unwrap_or_default();
+    let key = format!("{prefix}AWSLogs/{}/CloudTrail/", deliverer.account);
+    let requests = [
+        deliverer.get_bucket_acl(bucket),
+        deliverer.put_object(bucket, &key, kms_key_id),
+    ];
+    let allowed = cx
+        .targets
+        .bucket_allows(&cx.account, &cx.region, bucket, &requests);
+    match allowed.await {
+        Ok(true) => Ok(()),
+        Ok(false) => Err(Error::bucket_policy(bucket)),
+        Err(error) if error.code == "NoSuchBucket" => Err(Error::no_such_bucket(bucket)),
+        Err(error) => {
+            let what = "S3 bucket policy (see --bucket-policy-check)";
+            Err(Error::target_unreachable(what, error))
+        }
+    }
+}
+
+async fn check_topic(cx: &Cx, deliverer: Deliverer<'_>, arn: &str) -> Result<()> {
+    let unreachable = |error| Error::target_unreachable("SNS topic", error);
+    if !cx
+        .targets
+        .topic_exists(&cx.account, arn)
+        .await
+        .map_err(unreachable)?
+    {
+        return Err(Error::topic_refused());
+    }
+    match cx.targets.topic_allows(deliverer, arn).await {
         Ok(true) => Ok(()),
         Ok(false) => Err(Error::topic_refused()),
-        Err(error) => Err(Error::target_unreachable("SNS topic", error)),
+        Err(error) => Err(unreachable(error)),
     }
 }
 

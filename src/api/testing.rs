@@ -7,6 +7,7 @@ use tempfile::TempDir;
 use super::{Cx, operations};
 use crate::client::{self, Trust};
 use crate::clock::{Clock, Ids};
+use crate::config::PolicyCheck;
 use crate::event::select::Selectors;
 use crate::store::{Store, Trail};
 use crate::targets::{Target, Targets};
@@ -36,7 +37,13 @@ impl Api {
             account: ACCOUNT.to_owned(),
             region: REGION.to_owned(),
             store,
-            targets: Targets::new(Target::Nowhere, Target::Nowhere, client, None),
+            targets: Targets::new(
+                Target::Nowhere,
+                Target::Nowhere,
+                client,
+                None,
+                PolicyCheck::Off,
+            ),
             clock,
             ids: Ids::seeded(1),
             trails_per_region: 5,

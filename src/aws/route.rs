@@ -208,7 +208,7 @@ pub fn virtual_bucket(host: &str) -> Option<&str> {
 }
 
 /// The path of an S3 request with its bucket first, as the model has it, whatever the addressing style.
-pub(super) fn s3_path(parts: &Parts) -> String {
+pub fn s3_path(parts: &Parts) -> String {
     let path = parts.uri.path();
     match host(parts).and_then(virtual_bucket) {
         Some(bucket) => format!("/{bucket}{path}"),

@@ -6,7 +6,8 @@ pub mod log_file;
 use chrono::TimeDelta;
 
 use crate::clock::{Ids, alphabet};
-use crate::store::{Error, Item, LogFile, Slot, Step, Store};
+use crate::policy::cloudtrail::Deliverer;
+use crate::store::{Error, Item, LogFile, Slot, Step, Store, Trail};
 use crate::targets::{LogFileObject, TargetError, Targets};
 use log_file::{Destination, Encoder};
 
@@ -120,6 +121,9 @@ impl Delivery {
             key: &file.key,
             kms_key_id: trail.as_ref().and_then(|trail| trail.kms_key_id.as_deref()),
             bytes: bytes.into(),
+            deliverer: trail
+                .as_ref()
+                .map(|trail| deliverer(trail, &trail_arn, &file)),
         };
         match self.targets.put_log_file(object).await {
             Ok(()) => {
@@ -171,11 +175,14 @@ impl Delivery {
             return Ok(Outcome::Done(None));
         };
         let trail = self.store.trail_by_id(file.trail_id).await?;
-        let trail_arn = trail.as_ref().map(|trail| trail.arn()).unwrap_or_default();
+        let trail_arn = trail.as_ref().map(Trail::arn).unwrap_or_default();
+        let deliverer = trail
+            .as_ref()
+            .map(|trail| deliverer(trail, &trail_arn, &file));
         // The shape that the processing library reads (facts 10): the key is in a list.
         let message =
             serde_json::json!({ "s3Bucket": file.bucket, "s3ObjectKey": [file.key] }).to_string();
-        match self.targets.publish(topic_arn, &message).await {
+        match self.targets.publish(deliverer, topic_arn, &message).await {
             Ok(()) => {
                 self.store
                     .notification_succeeded(file.trail_id, &file.region, now_ms)
@@ -218,6 +225,15 @@ impl Delivery {
         }
         let bytes = encoder.finish()?;
         Ok((Some(file), Some(bytes)))
+    }
+}
+
+/// Whom the policies of bucket and topic have to let in for this file.
+fn deliverer<'a>(trail: &'a Trail, trail_arn: &'a str, file: &'a LogFile) -> Deliverer<'a> {
+    Deliverer {
+        trail_arn,
+        account: &trail.account,
+        region: &file.region,
     }
 }
 

@@ -2,7 +2,8 @@
 //!
 //! They answer as AWS does where a trail, a test or an SDK would notice, and keep all they are told in the store. They
 //! do not authenticate (the front has done it) and do not authorize: policies, ACLs and public access blocks are kept
-//! and given back, never applied, and every account may use every bucket and topic. Nothing here makes a network
+//! and given back, never applied (`targets` asks the policies before CloudTrail itself writes), and every account may
+//! use every bucket and topic. Nothing here makes a network
 //! call; what has to be sent is queued for someone who does.
 
 mod operations;

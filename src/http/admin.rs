@@ -21,6 +21,7 @@ use serde_json::{Value, json};
 
 use super::import;
 use crate::app::App;
+use crate::config::PolicyCheck;
 use crate::store::ExportFilter;
 
 /// Longest request body: a few hundred thousand records to import.
@@ -191,6 +192,7 @@ async fn status(State(app): State<Arc<App>>) -> Result<Response> {
             "deliveryIntervalSeconds": config.delivery_interval,
             "eventVersion": config.event_version,
             "trailsPerRegion": config.trails_per_region,
+            "bucketPolicyCheck": config.bucket_policy_check == PolicyCheck::On,
             "maxRecordedBodyBytes": config.max_recorded_body,
         },
         "events": app.store.event_count().await?,

@@ -26,6 +26,7 @@ use crate::aws::models;
 use crate::aws::route::{self, Call, Route};
 use crate::aws::sigv4::{self, Signature};
 use crate::config::Embedded;
+use crate::policy::templates;
 use crate::record::proxy::{self, Seen, ToTheEnd, UpstreamError};
 use crate::record::{CallSeen, Takers};
 use reply::Replier;
@@ -51,13 +52,18 @@ enum Door {
     /// CloudTrail itself.
     Api,
     Embedded(Embedded),
+    /// The policy templates that AWS keeps in S3: answered here whoever else answers S3.
+    Template,
     Upstream,
     /// Neither embedded nor is there an upstream.
     Nobody,
 }
 
 impl Door {
-    fn of(signing_name: &str, app: &App) -> Self {
+    fn of(signing_name: &str, parts: &Parts, app: &App) -> Self {
+        if signing_name == "s3" && template(parts).is_some() {
+            return Self::Template;
+        }
         let embedded = match signing_name {
             "cloudtrail" => return Self::Api,
             "s3" => Some(Embedded::S3),
@@ -97,7 +103,7 @@ async fn answer(app: Arc<App>, peer: SocketAddr, request: Request) -> Response {
     let signature = sigv4::parse(&parts);
     let readable = signature.as_ref().ok().cloned().flatten();
     let (signing_name, body) = asked_for(&app, &parts, readable.as_ref(), body).await;
-    let door = Door::of(&signing_name, &app);
+    let door = Door::of(&signing_name, &parts, &app);
     let region = readable
         .as_ref()
         .map(|signature| signature.region.clone())
@@ -132,6 +138,7 @@ async fn answer(app: Arc<App>, peer: SocketAddr, request: Request) -> Response {
             )
             .await
         }
+        Door::Template => replier.template(template(&parts).unwrap_or_default()),
         Door::Upstream => forward(&app, &replier, Request::from_parts(parts, body), &sent).await,
         Door::Nobody => {
             // The operation may stand in it.
@@ -220,6 +227,12 @@ async fn recorded(
         // The upstream broke off; the caller is to see that, and no shorter answer.
         Err(error) => Response::from_parts(parts, Body::new(proxy::Broken(Some(error)))),
     }
+}
+
+/// The policy template that a GetObject or HeadObject asks for.
+fn template(parts: &Parts) -> Option<String> {
+    let reads = matches!(parts.method, Method::GET | Method::HEAD);
+    reads.then(|| templates::template(&route::s3_path(parts)))?
 }
 
 async fn call_api(

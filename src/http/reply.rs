@@ -13,6 +13,9 @@ use crate::aws::route;
 use crate::aws::sigv4::SignatureError;
 use crate::clock::{Ids, alphabet};
 
+/// When the policy templates were written, as their names say.
+const TEMPLATE_DATE: &str = "Wed, 17 Dec 2014 00:00:00 GMT";
+
 /// Knows how one caller wants to be answered.
 pub(super) struct Replier {
     pub(super) protocol: Protocol,
@@ -61,6 +64,17 @@ impl Replier {
             .headers_mut()
             .insert(header::CONTENT_TYPE, HeaderValue::from_static(content_type));
         self.stamp(&mut response);
+        response
+    }
+
+    /// A policy template, as S3 gives an object.
+    pub(super) fn template(&self, text: String) -> Response {
+        let length = HeaderValue::from(text.len());
+        let mut response = self.response(StatusCode::OK, "application/json", text.into_bytes());
+        let modified = HeaderValue::from_static(TEMPLATE_DATE);
+        let headers = response.headers_mut();
+        headers.insert(header::LAST_MODIFIED, modified);
+        headers.insert(header::CONTENT_LENGTH, length);
         response
     }
 

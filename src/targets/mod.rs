@@ -1,6 +1,8 @@
 //! The AWS services that localtrail itself calls (S3 for log files, SNS for notifications, STS to learn an account),
-//! embedded or at an endpoint. Says what is done there, in our verbs; not when or why.
+//! embedded or at an endpoint. Says what is done there, in our verbs; not when or why. Bucket and topic policies are
+//! fetched and asked here, before each write, for what answers them is an emulator that does not.
 
+mod policies;
 mod s3;
 mod sns;
 mod sts;
@@ -18,6 +20,7 @@ use crate::aws::sigv4::Signer;
 use crate::aws::{models, params};
 use crate::client::Client;
 use crate::clock::machine_time;
+use crate::config::PolicyCheck;
 use crate::embedded;
 
 pub use s3::LogFileObject;
@@ -69,6 +72,7 @@ struct Inner {
     sns: Target<embedded::sns::Sns>,
     client: Client<Full<Bytes>>,
     credentials: Option<Credentials>,
+    policy_check: PolicyCheck,
 }
 
 impl Targets {
@@ -77,12 +81,14 @@ impl Targets {
         sns: Target<embedded::sns::Sns>,
         client: Client<Full<Bytes>>,
         credentials: Option<Credentials>,
+        policy_check: PolicyCheck,
     ) -> Self {
         Self(Arc::new(Inner {
             s3,
             sns,
             client,
             credentials,
+            policy_check,
         }))
     }
 
@@ -239,6 +245,14 @@ fn nowhere(service: &str) -> TargetError {
     TargetError {
         code: "ServiceUnavailable".to_owned(),
         message: format!("there is no {service}: it is neither embedded nor at an endpoint"),
+    }
+}
+
+/// What a service would say that applied its policies to CloudTrail.
+fn refused(code: &str, what: &str) -> TargetError {
+    TargetError {
+        code: code.to_owned(),
+        message: format!("the {what}'s policy does not let CloudTrail in"),
     }
 }
 

@@ -4,8 +4,9 @@ use bytes::Bytes;
 use http::{Method, StatusCode};
 use percent_encoding::{AsciiSet, NON_ALPHANUMERIC, utf8_percent_encode};
 
-use super::{Outgoing, Target, TargetError, Targets, nowhere};
+use super::{Outgoing, Target, TargetError, Targets, nowhere, refused};
 use crate::embedded;
+use crate::policy::cloudtrail::Deliverer;
 
 /// What S3 leaves unescaped in a key, besides letters and digits.
 const KEY: &AsciiSet = &NON_ALPHANUMERIC
@@ -27,6 +28,8 @@ pub struct LogFileObject<'a> {
     /// Key of SSE-KMS; without one S3 decides.
     pub kms_key_id: Option<&'a str>,
     pub bytes: Bytes,
+    /// Whom the bucket's policy must let in. `None` where its trail is gone: then it cannot be asked.
+    pub deliverer: Option<Deliverer<'a>>,
 }
 
 impl Targets {
@@ -56,8 +59,45 @@ impl Targets {
         }
     }
 
-    /// Writes a log file to its bucket, with the headers that CloudTrail sends (facts 4.3).
+    /// The policy of `bucket`, if it has one. `NoSuchBucket` if there is no bucket.
+    pub(super) async fn bucket_policy(
+        &self,
+        account: &str,
+        region: &str,
+        bucket: &str,
+    ) -> Result<Option<String>, TargetError> {
+        match &self.0.s3 {
+            Target::Embedded(s3) => Ok(s3.bucket_policy(bucket).await?),
+            Target::Endpoint(endpoint) => {
+                let call = Outgoing {
+                    path: format!("/{bucket}?policy"),
+                    ..Outgoing::s3(account, region)
+                };
+                let answer = self.send(endpoint, call).await?;
+                if answer.status.is_success() {
+                    return Ok(Some(String::from_utf8_lossy(&answer.body).into_owned()));
+                }
+                match answer.error("s3", "GetBucketPolicy") {
+                    error if error.code == "NoSuchBucketPolicy" => Ok(None),
+                    error => Err(error),
+                }
+            }
+            Target::Nowhere => Err(nowhere("S3")),
+        }
+    }
+
+    /// Writes a log file to its bucket, with the headers that CloudTrail sends (facts 4.3). `AccessDenied` where the
+    /// bucket's policy does not let CloudTrail.
     pub async fn put_log_file(&self, object: LogFileObject<'_>) -> Result<(), TargetError> {
+        if let Some(deliverer) = object.deliverer {
+            let put = deliverer.put_object(object.bucket, object.key, object.kms_key_id);
+            if !self
+                .bucket_allows(object.account, object.region, object.bucket, &[put])
+                .await?
+            {
+                return Err(refused("AccessDenied", "bucket"));
+            }
+        }
         match &self.0.s3 {
             Target::Embedded(s3) => {
                 let attributes = embedded::s3::ObjectAttributes {

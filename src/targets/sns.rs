@@ -1,7 +1,9 @@
 //! SNS as localtrail uses it: where notifications go.
 
-use super::{Outgoing, Target, TargetError, Targets, nowhere};
+use super::{Answer, Outgoing, Target, TargetError, Targets, known_call, nowhere, refused};
 use crate::aws::arn::Arn;
+use crate::aws::params;
+use crate::policy::cloudtrail::Deliverer;
 
 impl Targets {
     /// Whether the topic exists.
@@ -27,8 +29,42 @@ impl Targets {
         }
     }
 
-    /// Publishes `message` to the topic.
-    pub async fn publish(&self, topic_arn: &str, message: &str) -> Result<(), TargetError> {
+    /// The policy of the topic; `None` where the endpoint tells of none. `NotFound` if there is no topic.
+    pub(super) async fn topic_policy(
+        &self,
+        account: &str,
+        topic_arn: &str,
+    ) -> Result<Option<String>, TargetError> {
+        match &self.0.sns {
+            Target::Embedded(sns) => Ok(Some(sns.topic_policy(topic_arn).await?)),
+            Target::Endpoint(endpoint) => {
+                let form = [("Action", "GetTopicAttributes"), ("TopicArn", topic_arn)];
+                let answer = self
+                    .send(endpoint, Outgoing::sns(account, topic_arn, &form))
+                    .await?;
+                if answer.status.is_success() {
+                    Ok(policy_in(&answer))
+                } else {
+                    Err(answer.error("sns", "GetTopicAttributes"))
+                }
+            }
+            Target::Nowhere => Err(nowhere("SNS")),
+        }
+    }
+
+    /// Publishes `message` to the topic: for `deliverer`, whom the topic's policy must let in, else it is
+    /// `AuthorizationError`. Without one the policy is not asked.
+    pub async fn publish(
+        &self,
+        deliverer: Option<Deliverer<'_>>,
+        topic_arn: &str,
+        message: &str,
+    ) -> Result<(), TargetError> {
+        if let Some(deliverer) = deliverer
+            && !self.topic_allows(deliverer, topic_arn).await?
+        {
+            return Err(refused("AuthorizationError", "topic"));
+        }
         match &self.0.sns {
             Target::Embedded(sns) => Ok(sns.publish(topic_arn, message).await?),
             Target::Endpoint(endpoint) => {
@@ -50,6 +86,14 @@ impl Targets {
             Target::Nowhere => Err(nowhere("SNS")),
         }
     }
+}
+
+/// The attribute `Policy` in an answer to GetTopicAttributes.
+fn policy_in(answer: &Answer) -> Option<String> {
+    let call = known_call("sns", "GetTopicAttributes")?;
+    let members = params::response(&call, answer.status, &answer.headers, &answer.body).ok()?;
+    let policy = members.get("Attributes")?.get("Policy")?.as_str()?;
+    Some(policy.to_owned())
 }
 
 impl<'a> Outgoing<'a> {

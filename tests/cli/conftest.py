@@ -24,6 +24,28 @@ ACCOUNT = "111122223333"
 START = "2026-11-22T15:01:30Z"
 
 
+def bucket_policy(bucket, prefix=""):
+    """What lets CloudTrail write to a bucket, as its user guide has it, for every account and trail."""
+    service = {"Service": "cloudtrail.amazonaws.com"}
+    return {
+        "Version": "2012-10-17",
+        "Statement": [
+            {"Sid": "AWSCloudTrailAclCheck20150319", "Effect": "Allow", "Principal": service,
+             "Action": "s3:GetBucketAcl", "Resource": f"arn:aws:s3:::{bucket}"},
+            {"Sid": "AWSCloudTrailWrite20150319", "Effect": "Allow", "Principal": service,
+             "Action": "s3:PutObject", "Resource": f"arn:aws:s3:::{bucket}/{prefix}AWSLogs/*",
+             "Condition": {"StringEquals": {"s3:x-amz-acl": "bucket-owner-full-control"}}},
+        ],
+    }
+
+
+def topic_policy(arn):
+    """What lets CloudTrail publish to a topic."""
+    statement = {"Sid": "AWSCloudTrailSNSPolicy20150319", "Effect": "Allow", "Principal": {"Service": "cloudtrail.amazonaws.com"},
+                 "Action": "SNS:Publish", "Resource": arn}
+    return {"Version": "2012-10-17", "Statement": [statement]}
+
+
 def clean_environment():
     """The environment without what would point the clients elsewhere."""
     kept = {k: v for k, v in os.environ.items() if not k.startswith(("AWS_", "LOCALTRAIL_"))}
@@ -79,6 +101,12 @@ class Localtrail(Program):
             aws_session_token=token,
             config=botocore.config.Config(**config),
         )
+
+    def bucket(self, name, access_key=ACCOUNT):
+        """Makes a bucket that CloudTrail may write to."""
+        s3 = self.client("s3", access_key)
+        s3.create_bucket(Bucket=name)
+        s3.put_bucket_policy(Bucket=name, Policy=json.dumps(bucket_policy(name)))
 
     def aws(self, *words, check=True, access_key="test", stdin=None, parse=True):
         """Runs the aws CLI against this server as a user would; gives its JSON, or its text where it is none."""

@@ -11,7 +11,7 @@ from conftest import ACCOUNT, BIN, log_files
 
 
 def logging_trail(server, name="main", bucket="logs", **more):
-    server.client("s3").create_bucket(Bucket=bucket)
+    server.bucket(bucket)
     trails = server.client("cloudtrail")
     trails.create_trail(Name=name, S3BucketName=bucket, **more)
     trails.start_logging(Name=name)
@@ -24,7 +24,7 @@ def test_health_and_status(server):
     status = server.control("status")[1]
     assert status["trails"][0]["trail"] == f"arn:aws:cloudtrail:us-east-1:{ACCOUNT}:trail/main"
     assert status["trails"][0]["isLogging"] is True
-    assert status["events"] == 3
+    assert status["events"] == 4
 
 
 def test_the_clock_is_moved_frozen_and_never_goes_back(server):
@@ -126,7 +126,7 @@ def test_metrics_are_prometheus_text(server):
     server.advance("PT5M")
     status, text = server.control("metrics")
     assert status == 200
-    assert "localtrail_calls_recorded_total 3\n" in text and "localtrail_log_files_delivered_total 1\n" in text
+    assert "localtrail_calls_recorded_total 4\n" in text and "localtrail_log_files_delivered_total 1\n" in text
 
 
 def test_unknown_control_calls_are_404(server):
@@ -143,7 +143,7 @@ def test_a_kill_loses_nothing(start, tmp_path):
     server = start(*arguments)
     trails = server.client("cloudtrail")
     names = [event["EventName"] for event in trails.lookup_events()["Events"]]
-    assert names == ["CreateTopic", "StartLogging", "CreateTrail", "CreateBucket"]
+    assert names == ["CreateTopic", "StartLogging", "CreateTrail", "PutBucketPolicy", "CreateBucket"]
     server.advance("PT5M")
     records = [r["eventName"] for records in log_files(server.client("s3"), "logs").values() for r in records]
     assert records == ["StartLogging", "CreateTopic", "LookupEvents"]

@@ -2,29 +2,19 @@
 
 import json
 
-from conftest import log_files
-
-POLICY = {
-    "Version": "2012-10-17",
-    "Statement": [
-        {"Sid": "AWSCloudTrailAclCheck20150319", "Effect": "Allow", "Principal": {"Service": "cloudtrail.amazonaws.com"},
-         "Action": "s3:GetBucketAcl", "Resource": "arn:aws:s3:::logs"},
-        {"Sid": "AWSCloudTrailWrite20150319", "Effect": "Allow", "Principal": {"Service": "cloudtrail.amazonaws.com"},
-         "Action": "s3:PutObject", "Resource": "arn:aws:s3:::logs/AWSLogs/*",
-         "Condition": {"StringEquals": {"s3:x-amz-acl": "bucket-owner-full-control"}}},
-    ],
-}
+from conftest import bucket_policy, log_files, topic_policy
 
 
 def session(server, tmp_path, account):
     policy = tmp_path / "policy.json"
-    policy.write_text(json.dumps(POLICY))
+    policy.write_text(json.dumps(bucket_policy("logs")))
     readme = tmp_path / "README.md"
     readme.write_text("# hello\n")
 
     server.aws("s3", "mb", "s3://logs")
     server.aws("s3api", "put-bucket-policy", "--bucket", "logs", "--policy", f"file://{policy}")
-    server.aws("sns", "create-topic", "--name", "deliveries")
+    topic = server.aws("sns", "create-topic", "--name", "deliveries")["TopicArn"]
+    server.aws("sns", "set-topic-attributes", "--topic-arn", topic, "--attribute-name", "Policy", "--attribute-value", json.dumps(topic_policy(topic)))
     trail = server.aws("cloudtrail", "create-trail", "--name", "main", "--s3-bucket-name", "logs", "--sns-topic-name", "deliveries")
     assert trail["TrailARN"] == f"arn:aws:cloudtrail:us-east-1:{account}:trail/main"
     assert trail["SnsTopicARN"] == f"arn:aws:sns:us-east-1:{account}:deliveries"
@@ -33,7 +23,7 @@ def session(server, tmp_path, account):
     server.aws("s3", "cp", str(readme), "s3://logs/x")
 
     names = [event["EventName"] for event in server.aws("cloudtrail", "lookup-events")["Events"]]
-    assert names == ["GetCallerIdentity", "StartLogging", "CreateTrail", "CreateTopic", "PutBucketPolicy", "CreateBucket"]
+    assert names == ["GetCallerIdentity", "StartLogging", "CreateTrail", "SetTopicAttributes", "CreateTopic", "PutBucketPolicy", "CreateBucket"]
 
     server.advance("PT5M")
     listed = server.aws("s3", "ls", "--recursive", "s3://logs")

@@ -117,13 +117,7 @@ async fn a_trail_gets_what_its_selectors_and_regions_ask_for() {
 async fn each_file_is_told_to_the_topic() {
     let app = TestApp::new().await;
     app.bucket("logs").await;
-    app.call(
-        "sns",
-        "POST",
-        "/",
-        "Action=CreateTopic&Version=2010-03-31&Name=notes",
-    )
-    .await;
+    app.topic("notes").await;
     let sdk = app.sdk();
     sdk.create_trail()
         .name("main")
@@ -179,8 +173,7 @@ async fn what_cannot_be_delivered_waits_and_arrives_once() {
 async fn a_topic_that_is_gone_does_not_hold_up_the_files() {
     let app = TestApp::new().await;
     app.bucket("logs").await;
-    let topic = "Action=CreateTopic&Version=2010-03-31&Name=notes";
-    app.call("sns", "POST", "/", topic).await;
+    app.topic("notes").await;
     let sdk = app.sdk();
     let made = sdk
         .create_trail()
@@ -195,7 +188,7 @@ async fn a_topic_that_is_gone_does_not_hold_up_the_files() {
     let status = sdk.get_trail_status().name("main").send().await.unwrap();
     assert_eq!(status.latest_notification_error(), Some("NotFound"));
     assert!(status.latest_delivery_time().is_some());
-    app.call("sns", "POST", "/", topic).await;
+    app.topic("notes").await;
     app.advance(TimeDelta::hours(1)).await;
     let status = sdk.get_trail_status().name("main").send().await.unwrap();
     assert_eq!(status.latest_notification_error(), None);

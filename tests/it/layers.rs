@@ -13,18 +13,29 @@ const MAY_USE: &[(&str, &[&str])] = &[
     ("client", &[]),
     ("aws", &[]),
     ("event", &["aws"]),
+    ("policy", &["aws"]),
     ("store", &["event", "aws"]),
     ("embedded", &["store", "aws", "clock"]),
     ("subscribers", &["embedded", "client"]),
-    ("targets", &["embedded", "aws", "client", "clock", "config"]),
-    ("api", &["store", "event", "targets", "clock", "aws"]),
+    (
+        "targets",
+        &["embedded", "policy", "aws", "client", "clock", "config"],
+    ),
+    (
+        "api",
+        &["store", "event", "policy", "targets", "clock", "aws"],
+    ),
     ("record", &["aws", "event", "store", "clock", "client"]),
-    ("delivery", &["store", "event", "targets", "clock"]),
+    (
+        "delivery",
+        &["store", "event", "policy", "targets", "clock"],
+    ),
     ("worker", &["store", "delivery", "clock"]),
     (
         "http",
         &[
-            "api", "record", "embedded", "aws", "clock", "config", "event", "store", "app",
+            "api", "record", "embedded", "policy", "aws", "clock", "config", "event", "store",
+            "app",
         ],
     ),
     (

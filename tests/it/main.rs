@@ -12,6 +12,7 @@ mod identity;
 mod insights;
 mod layers;
 mod lookup;
+mod policies;
 mod record;
 mod regions;
 mod selectors;

@@ -25,7 +25,7 @@ use localtrail::app::App;
 use localtrail::config::CommandLine;
 use localtrail::http::router;
 use localtrail::worker::Report;
-use serde_json::Value;
+use serde_json::{Value, json};
 use tower_service::Service;
 
 /// The account of an access key that is one.
@@ -98,6 +98,7 @@ impl TestApp {
                 format!("AWS4-HMAC-SHA256 Credential={scope}, SignedHeaders=host, Signature=0"),
             )
             .header("content-type", "application/x-www-form-urlencoded")
+            .header("content-length", body.len())
             .body(Body::from(body.to_owned()));
         self.send(request.unwrap()).await
     }
@@ -119,9 +120,39 @@ impl TestApp {
         serde_json::from_slice(answer.body()).unwrap()
     }
 
+    /// A bucket that CloudTrail may write to. Its policy is put past the door, and so is not recorded.
     pub(crate) async fn bucket(&self, name: &str) {
+        self.closed_bucket(name).await;
+        let bucket = format!("arn:aws:s3:::{name}");
+        let policy = allow(
+            &["s3:GetBucketAcl", "s3:PutObject"],
+            &[&bucket, &format!("{bucket}/*")],
+        );
+        let put = self.app.store.bucket_setting_put(name, "policy", &policy);
+        put.await.unwrap();
+    }
+
+    /// A bucket without a policy, as a new one is.
+    pub(crate) async fn closed_bucket(&self, name: &str) {
         let answer = self.call("s3", "PUT", &format!("/{name}"), "").await;
         assert_eq!(answer.status(), StatusCode::OK, "{answer:?}");
+    }
+
+    /// A topic that CloudTrail may publish to, its policy put past the door; gives its ARN.
+    pub(crate) async fn topic(&self, name: &str) -> String {
+        let arn = self.closed_topic(name).await;
+        let attributes = json!({ "Policy": allow(&["SNS:Publish"], &[&arn]) }).to_string();
+        let update = self.app.store.topic_update(&arn, &attributes, "[]");
+        update.await.unwrap();
+        arn
+    }
+
+    /// A topic that only its owner may publish to, as a new one is; gives its ARN.
+    pub(crate) async fn closed_topic(&self, name: &str) -> String {
+        let create = format!("Action=CreateTopic&Version=2010-03-31&Name={name}");
+        let answer = self.call("sns", "POST", "/", &create).await;
+        assert_eq!(answer.status(), StatusCode::OK, "{answer:?}");
+        format!("arn:aws:sns:{REGION}:{ACCOUNT}:{name}")
     }
 
     /// A bucket `logs` and a trail `main` that logs to it.
@@ -206,6 +237,17 @@ impl TestApp {
         assert_eq!(answer.status(), StatusCode::OK, "{key}");
         (answer.headers().clone(), answer.into_body())
     }
+}
+
+/// A policy that lets CloudTrail do all of `actions` at all of `resources`.
+pub(crate) fn allow(actions: &[&str], resources: &[&str]) -> String {
+    let statement = json!({
+        "Effect": "Allow",
+        "Principal": { "Service": "cloudtrail.amazonaws.com" },
+        "Action": actions,
+        "Resource": resources,
+    });
+    json!({ "Version": "2012-10-17", "Statement": [statement] }).to_string()
 }
 
 /// Names of events, in their order.
