@@ -14,6 +14,7 @@
 //! * [`aws`] what AWS requests look like: service models (`models.bin`), routing, six wire protocols, signatures. Pure.
 //! * [`event`] what CloudTrail writes down, and what selectors take. Pure.
 //! * [`store`] SQLite; the only SQL. One writer commits for all calls that wait at the same time.
+//! * [`takers`] which trails take an event, and the row that is stored of it.
 //! * [`record`] from a call seen to an event stored; `proxy` forwards to the upstream, `identify` knows who calls.
 //! * [`api`] the operations of CloudTrail, as rules: no HTTP, no SQL.
 //! * [`delivery`] the steps from events stored to files delivered; [`worker`] runs what is due.
@@ -56,5 +57,6 @@ pub mod http;
 pub mod record;
 pub mod store;
 pub mod subscribers;
+pub mod takers;
 pub mod targets;
 pub mod worker;

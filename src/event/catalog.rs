@@ -159,7 +159,7 @@ const DEFAULTS: &[(&str, &str, &str, &str)] = &[
 ];
 
 /// Whether `operations`, names or beginnings and `*`, separated by spaces, have `name` among them.
-fn lists(operations: &str, name: &str) -> bool {
+pub(super) fn lists(operations: &str, name: &str) -> bool {
     operations.split(' ').any(|it| match it.strip_suffix('*') {
         Some(beginning) => name.starts_with(beginning),
         None => it == name,

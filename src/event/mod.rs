@@ -11,14 +11,18 @@ pub mod catalog;
 mod ec2;
 mod identity;
 mod names;
+pub mod own;
 mod render;
 mod resources;
 mod s3;
 mod secrets;
 pub mod select;
+pub mod shared;
+mod size;
 mod style;
 #[cfg(test)]
 mod testing;
+pub mod unlogged;
 mod values;
 mod xml_json;
 

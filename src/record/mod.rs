@@ -1,14 +1,14 @@
 //! From a call seen at the door to an event stored: route, parse, identify, build, select, store.
 //!
 //! A call is answered even if it cannot be recorded: nothing here returns an error to the caller, failures are logged
-//! and counted. An event and the trails that take it are stored in one transaction, or neither is.
+//! and counted. All events of a call, and the trails that take them, are stored in one transaction, or none is.
 
 pub mod identify;
 pub mod proxy;
 
 use std::net::IpAddr;
+use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
-use std::sync::{Arc, PoisonError, RwLock};
 
 use bytes::Bytes;
 use chrono::{DateTime, Utc};
@@ -21,31 +21,13 @@ use crate::aws::route::{self, Call, Route};
 use crate::aws::sigv4::Signature;
 use crate::aws::{body, params};
 use crate::clock::{Clock, Ids};
-use crate::event::select::Selectors;
-use crate::event::{Event, Exchange, Outcome, build, catalog};
-use crate::store::{AppendError, NewEvent, Slot, Store};
+use crate::event::own::OwnCall;
+use crate::event::shared::{self, SharedIds};
+use crate::event::{Event, Exchange, Outcome, PrincipalKind, build, unlogged};
+use crate::store::{AppendError, Store};
+use crate::takers::Takers;
 use identify::Identities;
 use proxy::Seen;
-
-/// Errors that AWS gives before a call reaches its service, and of which it writes no record.
-const UNRECORDED: &[&str] = &[
-    "AuthFailure",
-    "AuthorizationHeaderMalformed",
-    "ExpiredToken",
-    "ExpiredTokenException",
-    "IncompleteSignature",
-    "IncompleteSignatureException",
-    "InvalidAccessKeyId",
-    "InvalidClientTokenId",
-    "InvalidSignatureException",
-    "MissingAuthenticationToken",
-    "MissingAuthenticationTokenException",
-    "RequestEntityTooLargeException",
-    "SerializationException",
-    "SignatureDoesNotMatch",
-    "UnknownOperationException",
-    "UnrecognizedClientException",
-];
 
 /// How records are made.
 #[derive(Clone, Debug)]
@@ -53,8 +35,6 @@ pub struct Settings {
     /// Region of calls that are not signed.
     pub region: String,
     pub event_version: String,
-    /// Length of a delivery slot.
-    pub slot_ms: i64,
     /// Most bytes of a body, as sent and decoded, that a record is made from.
     pub body_limit: usize,
 }
@@ -67,8 +47,25 @@ pub struct Recorder {
     ids: Ids,
     settings: Settings,
     pub identities: Identities,
-    takers: RwLock<(u64, Arc<Vec<Taker>>)>,
+    takers: Takers,
+    bucket_owners: BucketOwners,
     pub counts: Counts,
+}
+
+/// Who owns a bucket, as far as someone here knows.
+#[derive(Clone)]
+pub struct BucketOwners(Arc<dyn Fn(&str) -> Option<String> + Send + Sync>);
+
+impl BucketOwners {
+    pub fn new(owner: impl Fn(&str) -> Option<String> + Send + Sync + 'static) -> Self {
+        Self(Arc::new(owner))
+    }
+}
+
+impl std::fmt::Debug for BucketOwners {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.write_str("BucketOwners")
+    }
 }
 
 /// What has become of the calls seen.
@@ -92,26 +89,8 @@ pub struct CallSeen {
     pub peer: IpAddr,
     /// The account of callers whose access key does not say.
     pub default_account: String,
-}
-
-/// A trail that wants events.
-#[derive(Debug)]
-struct Taker {
-    trail_id: i64,
-    account: String,
-    home_region: String,
-    multi_region: bool,
-    global_events: bool,
-    selectors: Selectors,
-}
-
-impl Taker {
-    fn takes(&self, event: &Event, account: &str) -> bool {
-        let here = self.multi_region
-            || (self.home_region == event.aws_region
-                && (self.global_events || !catalog::is_global(&event.event_source)));
-        here && self.account == account && self.selectors.takes(event)
-    }
+    /// What localtrail itself called to answer.
+    pub own_calls: Vec<OwnCall>,
 }
 
 #[derive(Debug, thiserror::Error)]
@@ -120,8 +99,6 @@ enum RecordError {
     Append(#[from] AppendError),
     #[error(transparent)]
     Database(#[from] crate::store::Error),
-    #[error("cannot write the record: {0}")]
-    Encode(#[from] serde_json::Error),
 }
 
 impl Recorder {
@@ -130,9 +107,10 @@ impl Recorder {
         clock: Clock,
         ids: Ids,
         settings: Settings,
+        takers: Takers,
+        bucket_owners: BucketOwners,
     ) -> Result<Self, crate::store::Error> {
         let identities = Identities::load(store.clone()).await?;
-        let takers = RwLock::new((u64::MAX, Arc::default()));
         Ok(Self {
             store,
             clock,
@@ -140,6 +118,7 @@ impl Recorder {
             settings,
             identities,
             takers,
+            bucket_owners,
             counts: Counts::default(),
         })
     }
@@ -149,8 +128,9 @@ impl Recorder {
     }
 
     /// Records a call. Returns when its event is committed, or could not be.
-    pub async fn record(&self, seen: CallSeen) {
-        match self.try_record(&seen).await {
+    pub async fn record(&self, mut seen: CallSeen) {
+        let own_calls = std::mem::take(&mut seen.own_calls);
+        match self.try_record(&seen, own_calls).await {
             Ok(true) => self.counts.recorded.fetch_add(1, Ordering::Relaxed),
             Ok(false) => self.counts.skipped.fetch_add(1, Ordering::Relaxed),
             Err(error) => {
@@ -160,7 +140,11 @@ impl Recorder {
         };
     }
 
-    async fn try_record(&self, seen: &CallSeen) -> Result<bool, RecordError> {
+    async fn try_record(
+        &self,
+        seen: &CallSeen,
+        own_calls: Vec<OwnCall>,
+    ) -> Result<bool, RecordError> {
         let limit = self.settings.body_limit;
         let raw_request = seen.request_body.take();
         let request_body = raw_request
@@ -181,12 +165,6 @@ impl Recorder {
         };
         let raw_response = seen.response_body.take();
         let outcome = outcome(&call, seen, raw_response.as_ref(), limit);
-        if let Outcome::Failure(error) = &outcome
-            && UNRECORDED.contains(&error.code.as_str())
-        {
-            return Ok(false);
-        }
-
         let params = match &request_body {
             Some(body) => params::request(&call, &seen.parts, body).ok(),
             // A REST call's head has parameters of its own: an object's bucket and key.
@@ -195,6 +173,9 @@ impl Recorder {
             }
             None => None,
         };
+        if !unlogged::is_logged(&call, params.as_ref(), &outcome) {
+            return Ok(false);
+        }
         let now = self.clock.now();
         let region = seen
             .signature
@@ -212,6 +193,21 @@ impl Recorder {
         self.identities
             .learn(&call, &caller, &principal, params.as_ref(), &outcome)
             .await?;
+
+        let bucket = params.as_ref().and_then(|params| params.get("Bucket"));
+        let bucket_owner = bucket.and_then(|bucket| (self.bucket_owners.0)(bucket.as_str()?));
+        let caller_account = match principal.kind {
+            // Who is nobody's user is a stranger to every account.
+            PrincipalKind::AWSAccount => "",
+            _ => &principal.account,
+        };
+        let owner = shared::owner(
+            &call,
+            params.as_ref(),
+            &outcome,
+            bucket_owner,
+            caller_account,
+        );
 
         let raw_response = raw_response.unwrap_or_default();
         let request_id = params::request_id(&seen.response_headers, &raw_response);
@@ -234,7 +230,25 @@ impl Recorder {
             tls: None,
         };
         let event = build::build(exchange, &principal, &self.settings.event_version);
-        self.append(vec![event], now).await?;
+        // What localtrail called to answer came first.
+        let mut events: Vec<Event> = own_calls
+            .into_iter()
+            .filter_map(|call| {
+                let seed = self.ids.uuid().to_string();
+                call.event(&seed, now, &self.settings.event_version)
+            })
+            .collect();
+        match owner {
+            None => events.push(event),
+            Some(owner) => {
+                let ids = SharedIds {
+                    owners_event_id: self.ids.uuid().to_string(),
+                    shared_event_id: self.ids.uuid().to_string(),
+                };
+                events.extend(shared::with_owner(event, &principal, owner, ids));
+            }
+        }
+        self.append(events, now).await?;
         Ok(true)
     }
 
@@ -244,47 +258,9 @@ impl Recorder {
         events: Vec<Event>,
         now: DateTime<Utc>,
     ) -> Result<Vec<String>, RecordError> {
-        let takers = self.takers().await?;
-        let events = events
-            .iter()
-            .map(|event| self.row(event, &takers, now))
-            .collect::<Result<_, _>>()?;
-        let appended = self.store.events_append(events).await?;
+        let rows = self.takers.rows(&events, now).await?;
+        let appended = self.store.events_append(rows).await?;
         Ok(appended.duplicates)
-    }
-
-    fn row(
-        &self,
-        event: &Event,
-        takers: &[Taker],
-        now: DateTime<Utc>,
-    ) -> Result<NewEvent, serde_json::Error> {
-        let account = event.recipient_account_id.clone().unwrap_or_default();
-        Ok(NewEvent {
-            event_id: event.event_id.clone(),
-            region: event.aws_region.clone(),
-            time_ms: event.event_time.timestamp_millis(),
-            source: event.event_source.clone(),
-            name: event.event_name.clone(),
-            read_only: event.read_only,
-            category: event
-                .event_category
-                .clone()
-                .unwrap_or_else(|| "Management".to_owned()),
-            user_name: catalog::user_name(event).map(ToOwned::to_owned),
-            access_key_id: event.user_identity["accessKeyId"]
-                .as_str()
-                .map(ToOwned::to_owned),
-            resources: catalog::named_resources(event),
-            record: serde_json::to_string(event)?,
-            takers: takers
-                .iter()
-                .filter(|taker| taker.takes(event, &account))
-                .map(|taker| taker.trail_id)
-                .collect(),
-            slot: Slot::of(now.timestamp_millis(), self.settings.slot_ms),
-            account,
-        })
     }
 
     /// Stores records that were brought in by hand. An `eventID` that is stored already is not stored again.
@@ -293,34 +269,6 @@ impl Recorder {
         events: Vec<Event>,
     ) -> Result<Vec<String>, impl std::error::Error + use<>> {
         self.append(events, self.clock.now()).await
-    }
-
-    /// The trails that log, as they are now: read again only after one has changed.
-    async fn takers(&self) -> Result<Arc<Vec<Taker>>, crate::store::Error> {
-        let version = self.store.trails_version();
-        {
-            let known = self.takers.read().unwrap_or_else(PoisonError::into_inner);
-            if known.0 == version {
-                return Ok(Arc::clone(&known.1));
-            }
-        }
-        let trails = self.store.trails_logging().await?;
-        let takers = Arc::new(
-            trails
-                .into_iter()
-                .map(|trail| Taker {
-                    trail_id: trail.id,
-                    multi_region: trail.is_multi_region,
-                    global_events: trail.include_global_service_events,
-                    selectors: trail.selectors,
-                    account: trail.account,
-                    home_region: trail.home_region,
-                })
-                .collect(),
-        );
-        *self.takers.write().unwrap_or_else(PoisonError::into_inner) =
-            (version, Arc::clone(&takers));
-        Ok(takers)
     }
 
     /// Forgets who calls with which key.

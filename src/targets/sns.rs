@@ -27,10 +27,14 @@ impl Targets {
         }
     }
 
-    /// Publishes `message` to the topic.
-    pub async fn publish(&self, topic_arn: &str, message: &str) -> Result<(), TargetError> {
+    /// Publishes `message` to the topic, and gives the id that the message has got, if it was told.
+    pub async fn publish(
+        &self,
+        topic_arn: &str,
+        message: &str,
+    ) -> Result<Option<String>, TargetError> {
         match &self.0.sns {
-            Target::Embedded(sns) => Ok(sns.publish(topic_arn, message).await?),
+            Target::Embedded(sns) => Ok(Some(sns.publish(topic_arn, message).await?)),
             Target::Endpoint(endpoint) => {
                 let account = Arn::parse(topic_arn).map_or("", |arn| arn.account);
                 let form = [
@@ -42,7 +46,8 @@ impl Targets {
                     .send(endpoint, Outgoing::sns(account, topic_arn, &form))
                     .await?;
                 if answer.status.is_success() {
-                    Ok(())
+                    let members = answer.members("sns", "Publish");
+                    Ok(members.and_then(|it| Some(it.get("MessageId")?.as_str()?.to_owned())))
                 } else {
                     Err(answer.error("sns", "Publish"))
                 }

@@ -18,8 +18,15 @@ const MAY_USE: &[(&str, &[&str])] = &[
     ("subscribers", &["embedded", "client"]),
     ("targets", &["embedded", "aws", "client", "clock", "config"]),
     ("api", &["store", "event", "targets", "clock", "aws"]),
-    ("record", &["aws", "event", "store", "clock", "client"]),
-    ("delivery", &["store", "event", "targets", "clock"]),
+    ("takers", &["event", "store"]),
+    (
+        "record",
+        &["aws", "event", "store", "takers", "clock", "client"],
+    ),
+    (
+        "delivery",
+        &["store", "event", "takers", "targets", "clock"],
+    ),
     ("worker", &["store", "delivery", "clock"]),
     (
         "http",
@@ -40,6 +47,7 @@ const MAY_USE: &[(&str, &[&str])] = &[
             "record",
             "store",
             "subscribers",
+            "takers",
             "targets",
             "worker",
         ],

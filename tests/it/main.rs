@@ -10,5 +10,7 @@ mod coverage;
 mod delivery;
 mod layers;
 mod lookup;
+mod own;
 mod record;
+mod shared;
 mod trails;
