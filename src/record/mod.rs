@@ -54,7 +54,10 @@ pub struct Recorder {
 
 /// Who owns a bucket, as far as someone here knows.
 #[derive(Clone)]
-pub struct BucketOwners(Arc<dyn Fn(&str) -> Option<String> + Send + Sync>);
+pub struct BucketOwners(Arc<OwnerOf>);
+
+/// From a bucket's name to its owner's account.
+type OwnerOf = dyn Fn(&str) -> Option<String> + Send + Sync;
 
 impl BucketOwners {
     pub fn new(owner: impl Fn(&str) -> Option<String> + Send + Sync + 'static) -> Self {

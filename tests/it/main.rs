@@ -12,5 +12,6 @@ mod layers;
 mod lookup;
 mod own;
 mod record;
+mod secrets;
 mod shared;
 mod trails;
