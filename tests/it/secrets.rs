@@ -10,20 +10,22 @@
 //! nothing is left out, so the tests put no marker into what users store there: bodies, messages, attributes.
 
 use std::collections::{BTreeSet, HashMap, HashSet};
+use std::convert::Infallible;
 use std::io::{BufRead, BufReader, Read};
 use std::path::Path;
 use std::process::{Child, Command, Stdio};
 use std::sync::{Arc, Mutex};
 
-use axum::Router;
-use axum::body::Body;
-use axum::extract::{Request, State};
-use axum::http::{HeaderMap, HeaderName, HeaderValue, Method, Response, StatusCode};
+use axum::http::{HeaderMap, HeaderName, HeaderValue, Method, Request, Response, StatusCode};
 use base64::Engine as _;
 use base64::engine::general_purpose::{STANDARD, URL_SAFE};
 use bytes::Bytes;
 use flate2::read::GzDecoder;
 use http_body_util::{BodyExt, Full};
+use hyper::body::Incoming;
+use hyper::server::conn::http1;
+use hyper::service::service_fn;
+use hyper_util::rt::TokioIo;
 use localtrail::aws::model::{Kind, Location, Member, Operation, Service, ShapeId, Structure};
 use localtrail::aws::route::{self, Call, Route};
 use localtrail::aws::{encode, models, params, sigv4};
@@ -204,14 +206,14 @@ impl Program {
         }
     }
 
-    async fn send(&self, mut request: axum::http::Request<Bytes>) -> Response<Bytes> {
+    async fn send(&self, mut request: Request<Bytes>) -> Response<Bytes> {
         send(&self.client, &self.address, &mut request).await
     }
 
     /// A call of CloudTrail.
     async fn cloudtrail(&self, operation: &str, input: Value) {
         let scope = format!("{ACCOUNT}/20261122/{REGION}/cloudtrail/aws4_request");
-        let request = axum::http::Request::post("/")
+        let request = Request::post("/")
             .header("x-amz-target", format!("CloudTrail_20131101.{operation}"))
             .header("x-amz-date", "20261122T150130Z")
             .header("content-type", "application/x-amz-json-1.1")
@@ -228,14 +230,14 @@ impl Program {
     }
 
     async fn flush(&self) {
-        let request = axum::http::Request::post("/_localtrail/flush");
+        let request = Request::post("/_localtrail/flush");
         let answer = self.send(request.body(Bytes::new()).unwrap()).await;
         assert_eq!(answer.status(), StatusCode::OK, "{answer:?}");
     }
 
     /// How many events are recorded.
     async fn recorded(&self) -> usize {
-        let request = axum::http::Request::get("/_localtrail/status");
+        let request = Request::get("/_localtrail/status");
         let answer = self.send(request.body(Bytes::new()).unwrap()).await;
         let status: Value = serde_json::from_slice(answer.body()).unwrap();
         status["events"].as_u64().unwrap().try_into().unwrap()
@@ -264,7 +266,7 @@ impl Program {
 async fn send(
     client: &Client<Full<Bytes>>,
     address: &str,
-    request: &mut axum::http::Request<Bytes>,
+    request: &mut Request<Bytes>,
 ) -> Response<Bytes> {
     let path = request.uri().path_and_query().unwrap().to_string();
     *request.uri_mut() = format!("{address}{path}").parse().unwrap();
@@ -287,18 +289,28 @@ struct Upstream {
 
 impl Upstream {
     async fn start(self) -> String {
-        let router = Router::new().fallback(answer).with_state(self);
         let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap();
         let address = listener.local_addr().unwrap();
-        tokio::spawn(async move { axum::serve(listener, router).await });
+        tokio::spawn(async move {
+            while let Ok((stream, _)) = listener.accept().await {
+                let upstream = self.clone();
+                let service = service_fn(move |request| {
+                    let upstream = upstream.clone();
+                    async move { Ok::<_, Infallible>(answer(&upstream, request).await) }
+                });
+                let connection =
+                    http1::Builder::new().serve_connection(TokioIo::new(stream), service);
+                tokio::spawn(connection);
+            }
+        });
         format!("http://{address}")
     }
 }
 
-async fn answer(State(upstream): State<Upstream>, request: Request) -> Response<Body> {
+async fn answer(upstream: &Upstream, request: Request<Incoming>) -> Response<Full<Bytes>> {
     let (head, body) = request.into_parts();
     let body = body.collect().await.unwrap().to_bytes();
-    let mut response = Response::new(Body::empty());
+    let mut response = Response::new(Full::default());
     if let Some(id) = head.headers.get(ANSWER) {
         let answer = upstream
             .answers
@@ -308,7 +320,7 @@ async fn answer(State(upstream): State<Upstream>, request: Request) -> Response<
         let (headers, body) = answer.unwrap();
         *response.headers_mut() = headers;
         if head.method != Method::HEAD {
-            *response.body_mut() = Body::from(body);
+            *response.body_mut() = Full::from(body);
         }
     } else if head.method == Method::PUT && head.uri.path().ends_with(".json.gz") {
         upstream.log_files.lock().unwrap().push(body.to_vec());
@@ -349,7 +361,7 @@ fn encoded(call: &Call, members: &Map<String, Value>) -> Answer {
 }
 
 /// Signs a request by header, or in its URI; what signs it is a marker.
-fn sign(request: &mut axum::http::Request<Bytes>, service: &Service, in_uri: bool) {
+fn sign(request: &mut Request<Bytes>, service: &Service, in_uri: bool) {
     let scope = format!(
         "{ACCOUNT}/20261122/{REGION}/{}/aws4_request",
         service.signing_name
@@ -375,11 +387,7 @@ fn sign(request: &mut axum::http::Request<Bytes>, service: &Service, in_uri: boo
 }
 
 /// Whether the request is understood as this call with these parameters, as far as the body is parsed at all.
-fn is_understood(
-    request: &axum::http::Request<Bytes>,
-    operation: &Operation,
-    sent: &Value,
-) -> bool {
+fn is_understood(request: &Request<Bytes>, operation: &Operation, sent: &Value) -> bool {
     let (parts, body) = request.clone().into_parts();
     let signature = sigv4::parse(&parts).unwrap();
     let Route::Call(call) = route::find(&parts, signature.as_ref(), &body) else {
@@ -626,7 +634,7 @@ async fn no_secret_of_the_embedded_services_is_kept_or_logged() {
         ("POST", "/logs/x/parts?uploads", &["x-amz-"], false, 200),
         ("GET", "/logs/x/none", &["x-amz-"], true, 404),
     ] {
-        let mut request = axum::http::Request::builder().method(method).uri(path);
+        let mut request = Request::builder().method(method).uri(path);
         for prefix in prefixes {
             for (name, value) in [
                 ("algorithm", "AES256"),
@@ -673,8 +681,8 @@ async fn no_secret_of_the_embedded_services_is_kept_or_logged() {
         "Action=GetSessionToken".to_owned(),
         "Action=GetFederationToken&Name=Bob".to_owned(),
     ] {
-        let request = axum::http::Request::post("/")
-            .header("content-type", "application/x-www-form-urlencoded");
+        let request =
+            Request::post("/").header("content-type", "application/x-www-form-urlencoded");
         let body = format!("{form}&Version=2011-06-15");
         let mut request = request.body(body.into()).unwrap();
         sign(&mut request, sts, false);
@@ -693,9 +701,7 @@ async fn no_secret_of_the_embedded_services_is_kept_or_logged() {
     }
     // What was given out is used.
     let (access_key, token) = session.unwrap();
-    let mut request = axum::http::Request::get("/logs/x/sealed")
-        .body(Bytes::new())
-        .unwrap();
+    let mut request = Request::get("/logs/x/sealed").body(Bytes::new()).unwrap();
     sign(&mut request, s3, false);
     let authorization = request.headers()["authorization"].to_str().unwrap();
     let authorization = authorization.replace(&format!("={ACCOUNT}/"), &format!("={access_key}/"));
@@ -710,7 +716,7 @@ async fn no_secret_of_the_embedded_services_is_kept_or_logged() {
 
     let mut log_files = Vec::new();
     let get = |path: String| {
-        let mut request = axum::http::Request::get(path).body(Bytes::new()).unwrap();
+        let mut request = Request::get(path).body(Bytes::new()).unwrap();
         sign(&mut request, s3, false);
         program.send(request)
     };
