@@ -22,9 +22,10 @@ use crate::embedded::sns::Sns;
 use crate::embedded::sts::Sts;
 use crate::http;
 use crate::record::proxy::Upstream;
-use crate::record::{Recorder, Settings};
+use crate::record::{BucketOwners, Recorder, Settings};
 use crate::store::{Lifetime, Store};
 use crate::subscribers::{self, AllowedHosts};
+use crate::takers::Takers;
 use crate::targets::{Credentials, Target, Targets};
 use crate::worker::Worker;
 
@@ -174,16 +175,25 @@ impl App {
         let settings = Settings {
             region: config.region.clone(),
             event_version: config.event_version.clone(),
-            slot_ms: config.slot_ms(),
             body_limit: config.max_recorded_body,
         };
-        let recorder = Recorder::open(store.clone(), clock.clone(), ids.clone(), settings)
-            .await
-            .context("cannot read the identities")?;
+        let takers = Takers::new(store.clone(), config.slot_ms());
+        let recorder = Recorder::open(
+            store.clone(),
+            clock.clone(),
+            ids.clone(),
+            settings,
+            takers.clone(),
+            bucket_owners(&targets),
+        )
+        .await
+        .context("cannot read the identities")?;
         let delivery = Delivery {
             store: store.clone(),
             targets: targets.clone(),
             ids: ids.clone(),
+            takers,
+            event_version: config.event_version.clone(),
         };
         let worker = Worker::new(store.clone(), delivery, clock.clone(), config.slot_ms());
         let upstream = config.upstream.clone().map(|endpoint| Upstream {
@@ -329,6 +339,12 @@ fn target<E: Clone>(
         (None, Some(upstream)) => Target::Endpoint(upstream.clone()),
         (None, None) => Target::Nowhere,
     }
+}
+
+/// Of buckets that are embedded, the owner is known.
+fn bucket_owners(targets: &Targets) -> BucketOwners {
+    let targets = targets.clone();
+    BucketOwners::new(move |bucket| Some(targets.bucket_place(bucket)?.account))
 }
 
 fn credentials(config: &Config) -> Option<Credentials> {

@@ -15,6 +15,7 @@
 //! * [`event`] what CloudTrail writes down, and what selectors take. Pure.
 //! * [`policy`] what bucket and topic policies allow CloudTrail. Pure.
 //! * [`store`] SQLite; the only SQL. One writer commits for all calls that wait at the same time.
+//! * [`takers`] which trails take an event, and the row that is stored of it.
 //! * [`record`] from a call seen to an event stored; `proxy` forwards to the upstream, `identify` knows who calls.
 //! * [`api`] the operations of CloudTrail, as rules: no HTTP, no SQL.
 //! * [`delivery`] the steps from events stored to files delivered; [`worker`] runs what is due.
@@ -58,5 +59,6 @@ pub mod policy;
 pub mod record;
 pub mod store;
 pub mod subscribers;
+pub mod takers;
 pub mod targets;
 pub mod worker;

@@ -2,7 +2,7 @@
 //!
 //! [`operations`] is the table: an operation is an input type, an output type and a function `(Cx, Input) -> Output`;
 //! its name stands there and nowhere else. What all operations share (reading the body, page tokens, times) is here.
-//! No operation knows that it is recorded, or which door it came through.
+//! No operation knows that it is recorded, or which door it came through; it only tells what it called itself.
 
 mod constraints;
 pub mod error;
@@ -19,7 +19,7 @@ mod trails;
 use std::collections::BTreeMap;
 use std::future::ready;
 use std::pin::Pin;
-use std::sync::LazyLock;
+use std::sync::{Arc, LazyLock, Mutex, PoisonError};
 
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD as BASE64;
@@ -31,6 +31,7 @@ use sha2::{Digest as _, Sha256};
 use crate::aws::model::{Operation, Service};
 use crate::aws::models;
 use crate::clock::{Clock, Ids};
+use crate::event::own::OwnCall;
 use crate::store::Store;
 use crate::targets::Targets;
 
@@ -49,6 +50,26 @@ pub struct Cx {
     pub ids: Ids,
     /// How many trails an account may have in a region.
     pub trails_per_region: u32,
+    /// What operations call in CloudTrail's name, to be recorded with them.
+    pub own_calls: OwnCalls,
+}
+
+/// The calls that an operation has made in CloudTrail's name. Clones share them.
+#[derive(Clone, Debug, Default)]
+pub struct OwnCalls(Arc<Mutex<Vec<OwnCall>>>);
+
+impl OwnCalls {
+    fn push(&self, call: OwnCall) {
+        self.0
+            .lock()
+            .unwrap_or_else(PoisonError::into_inner)
+            .push(call);
+    }
+
+    /// Those made so far, which are forgotten here.
+    pub fn take(&self) -> Vec<OwnCall> {
+        std::mem::take(&mut *self.0.lock().unwrap_or_else(PoisonError::into_inner))
+    }
 }
 
 /// The answer of an operation: the JSON body of a success, or the error.

@@ -9,6 +9,7 @@ use serde::Deserialize;
 use super::Cx;
 use super::error::{Error, Result};
 use super::forms::{self, Home};
+use crate::event::own::OwnCall;
 use crate::policy::cloudtrail::Deliverer;
 use crate::store::Trail;
 use crate::targets::TargetError;
@@ -120,10 +121,11 @@ impl Settings {
         )?;
         if let Some(Some((_, arn))) = &sns_topic {
             // Its policy was asked above.
-            cx.targets
-                .publish(None, arn, VALIDATION_MESSAGE)
-                .await
-                .map_err(publish_error)?;
+            let message_id = cx.targets.publish(None, arn, VALIDATION_MESSAGE).await;
+            let message_id = message_id.map_err(publish_error)?;
+            if let Some(call) = OwnCall::publish(arn, VALIDATION_MESSAGE, message_id.as_deref()) {
+                cx.own_calls.push(call);
+            }
         }
         Ok(Self {
             s3_bucket_name: input.s3_bucket_name,
@@ -198,7 +200,16 @@ pub(super) async fn check_bucket(cx: &Cx, bucket: &str) -> Result<()> {
         .bucket_exists(&cx.account, &cx.region, bucket)
         .await
     {
-        Ok(true) => Ok(()),
+        Ok(true) => {
+            let place = cx.targets.bucket_place(bucket);
+            let (account, region) = match &place {
+                Some(place) => (&place.account, &place.region),
+                None => (&cx.account, &cx.region),
+            };
+            cx.own_calls
+                .push(OwnCall::get_bucket_acl(account, region, bucket));
+            Ok(())
+        }
         Ok(false) => Err(Error::no_such_bucket(bucket)),
         Err(error) => Err(Error::target_unreachable("S3 bucket", error)),
     }

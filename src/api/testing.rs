@@ -4,7 +4,7 @@ use chrono::DateTime;
 use serde_json::Value;
 use tempfile::TempDir;
 
-use super::{Cx, operations};
+use super::{Cx, OwnCalls, operations};
 use crate::client::{self, Trust};
 use crate::clock::{Clock, Ids};
 use crate::config::PolicyCheck;
@@ -47,6 +47,7 @@ impl Api {
             clock,
             ids: Ids::seeded(1),
             trails_per_region: 5,
+            own_calls: OwnCalls::default(),
         };
         Self {
             cx,

@@ -7,7 +7,7 @@ use chrono::{DateTime, Utc};
 use flate2::write::GzEncoder;
 use flate2::{Compression, GzBuilder};
 
-use crate::store::{Candidate, LogFile, Slot};
+use crate::store::{Candidate, CutFile, LogFile, Slot};
 
 /// Most JSON in one file, before compression (facts 4.2).
 pub const MAX_BYTES: usize = 50_000_000;
@@ -21,21 +21,23 @@ pub struct Destination<'a> {
 }
 
 /// Puts events into files, in order: one for each account and region, and another where one would grow past
-/// `max_bytes` of JSON. `unique` draws the last part of a file's name.
+/// `max_bytes` of JSON. Riders, records of own deliveries, go along where there is a file with room for them; they
+/// make none. `unique` draws the last part of a file's name.
 pub fn partition(
     to: Destination<'_>,
     slot: Slot,
     events: &[Candidate],
+    riders: &[Candidate],
     max_bytes: usize,
     mut unique: impl FnMut() -> String,
-) -> Vec<LogFile> {
+) -> Vec<CutFile> {
     let mut files = Vec::new();
-    let mut open: BTreeMap<(&str, &str), (usize, LogFile)> = BTreeMap::new();
+    let mut open: BTreeMap<(&str, &str), (usize, CutFile)> = BTreeMap::new();
     for event in events {
         let place = (event.account.as_str(), event.region.as_str());
         // A record and the comma or bracket behind it.
         let bytes = event.bytes + 1;
-        if let Some((size, file)) = open.get_mut(&place)
+        if let Some((size, CutFile { file, .. })) = open.get_mut(&place)
             && *size + bytes <= max_bytes
         {
             *size += bytes;
@@ -63,10 +65,25 @@ pub fn partition(
             events: 1,
         };
         let frame = r#"{"Records":[]}"#.len();
+        let cut = CutFile {
+            file,
+            riders: Vec::new(),
+        };
         files.extend(
-            open.insert(place, (frame + bytes, file))
+            open.insert(place, (frame + bytes, cut))
                 .map(|(_, full)| full),
         );
+    }
+    for rider in riders {
+        let place = (rider.account.as_str(), rider.region.as_str());
+        let bytes = rider.bytes + 1;
+        if let Some((size, cut)) = open.get_mut(&place)
+            && *size + bytes <= max_bytes
+        {
+            *size += bytes;
+            cut.file.events += 1;
+            cut.riders.push(rider.id);
+        }
     }
     files.extend(open.into_values().map(|(_, file)| file));
     files
@@ -142,6 +159,15 @@ mod tests {
     }
 
     fn cut(events: &[Candidate], max_bytes: usize) -> Vec<(String, i64, i64, i64)> {
+        let files = cut_with(events, &[], max_bytes).into_iter();
+        files
+            .map(|CutFile { file, .. }| {
+                (file.region, file.first_event, file.last_event, file.events)
+            })
+            .collect()
+    }
+
+    fn cut_with(events: &[Candidate], riders: &[Candidate], max_bytes: usize) -> Vec<CutFile> {
         let to = Destination {
             trail_id: 3,
             bucket: "logs",
@@ -152,11 +178,29 @@ mod tests {
             drawn += 1;
             format!("{drawn:016}")
         };
-        let files = partition(to, SLOT, events, max_bytes, unique);
-        files
-            .into_iter()
-            .map(|file| (file.region, file.first_event, file.last_event, file.events))
-            .collect()
+        partition(to, SLOT, events, riders, max_bytes, unique)
+    }
+
+    #[test]
+    fn riders_go_along_but_make_no_file() {
+        let events = [event(11, "us-east-1", 40), event(12, "us-east-1", 40)];
+        let riders = [
+            event(3, "us-east-1", 40),
+            event(4, "eu-west-1", 40),
+            event(13, "us-east-1", 40),
+            event(14, "us-east-1", 40),
+        ];
+        let files = cut_with(&events, &riders, 180);
+        let [CutFile { file, riders }] = files.as_slice() else {
+            panic!("{files:?}")
+        };
+        // The one of another region waits, and so does the one that there is no room for.
+        assert_eq!(riders, &[3, 13]);
+        assert_eq!(
+            (file.first_event, file.last_event, file.events),
+            (11, 12, 4)
+        );
+        assert!(cut_with(&[], &[event(3, "us-east-1", 40)], 180).is_empty());
     }
 
     #[test]

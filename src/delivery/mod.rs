@@ -1,13 +1,19 @@
 //! Turns stored events into delivered files. Works only from the outbox: every step is a row, every row may be run
 //! twice. Never asks why an event was taken; `event::select` decided that when the event was stored.
+//!
+//! What a step calls is recorded with its outcome, as CloudTrail's own calls are: data events where a trail takes
+//! them, management events always. How such records are kept from causing deliveries for ever stands in
+//! `store/riders.rs`.
 
 pub mod log_file;
 
-use chrono::TimeDelta;
+use chrono::{DateTime, TimeDelta};
 
 use crate::clock::{Ids, alphabet};
+use crate::event::own::{OwnCall, WrittenObject};
 use crate::policy::cloudtrail::Deliverer;
-use crate::store::{Error, Item, LogFile, Slot, Step, Store, Trail};
+use crate::store::{Error, Item, LogFile, NewEvent, Slot, Step, Store, Trail};
+use crate::takers::{Logging, Takers};
 use crate::targets::{LogFileObject, TargetError, Targets};
 use log_file::{Destination, Encoder};
 
@@ -22,6 +28,9 @@ pub struct Delivery {
     pub store: Store,
     pub targets: Targets,
     pub ids: Ids,
+    pub takers: Takers,
+    /// Of the records of own calls.
+    pub event_version: String,
 }
 
 /// How a step ended.
@@ -89,14 +98,14 @@ impl Delivery {
             return Ok(Outcome::Done(None));
         };
         let ids = self.ids.clone();
-        let partition = move |events: &[_]| {
+        let partition = move |events: &[_], riders: &[_]| {
             let prefix = trail.s3_key_prefix.as_deref();
             let to = Destination {
                 trail_id,
                 bucket: &trail.s3_bucket_name,
                 prefix,
             };
-            log_file::partition(to, slot, events, log_file::MAX_BYTES, || {
+            log_file::partition(to, slot, events, riders, log_file::MAX_BYTES, || {
                 ids.text(16, alphabet::ALPHANUMERIC)
             })
         };
@@ -114,12 +123,13 @@ impl Delivery {
         let region = trail
             .as_ref()
             .map_or(file.region.as_str(), |trail| trail.home_region.as_str());
+        let written = bytes.len();
         let object = LogFileObject {
             account: &file.account,
             region,
             bucket: &file.bucket,
             key: &file.key,
-            kms_key_id: trail.as_ref().and_then(|trail| trail.kms_key_id.as_deref()),
+            kms_key_id: object_key(&trail),
             bytes: bytes.into(),
             deliverer: trail
                 .as_ref()
@@ -130,9 +140,12 @@ impl Delivery {
                 self.store
                     .delivery_succeeded(file.trail_id, &file.region, now_ms)
                     .await?;
+                let kms_key_id = object_key(&trail);
+                let calls = self.written(&file, region, &trail_arn, kms_key_id, written);
+                let records = self.own_records(calls, &file.key, now_ms).await?;
                 let topic_arn = trail.and_then(|trail| trail.sns_topic_arn);
                 self.store
-                    .log_file_delivered(item, &file, topic_arn, now_ms)
+                    .log_file_delivered(item, &file, topic_arn, records, now_ms)
                     .await?;
                 let LogFile {
                     bucket,
@@ -183,11 +196,14 @@ impl Delivery {
         let message =
             serde_json::json!({ "s3Bucket": file.bucket, "s3ObjectKey": [file.key] }).to_string();
         match self.targets.publish(deliverer, topic_arn, &message).await {
-            Ok(()) => {
+            Ok(message_id) => {
                 self.store
                     .notification_succeeded(file.trail_id, &file.region, now_ms)
                     .await?;
-                self.store.outbox_done(item).await?;
+                let call = OwnCall::publish(topic_arn, &message, message_id.as_deref());
+                let calls = call.into_iter().collect();
+                let records = self.own_records(calls, &file.key, now_ms).await?;
+                self.store.notification_sent(item, records).await?;
                 Ok(Outcome::Done(None))
             }
             // Trail and topic are both gone: nobody is left to be told.
@@ -204,6 +220,57 @@ impl Delivery {
                 Ok(failed(item, trail_arn, error, now_ms))
             }
         }
+    }
+
+    /// What writing a log file calls: S3, and KMS for a key of the trail's own.
+    fn written(
+        &self,
+        file: &LogFile,
+        region: &str,
+        trail_arn: &str,
+        kms_key_id: Option<&str>,
+        bytes: usize,
+    ) -> Vec<OwnCall> {
+        let place = self.targets.bucket_place(&file.bucket);
+        let (account, region) = match &place {
+            Some(place) => (place.account.as_str(), place.region.as_str()),
+            None => (file.account.as_str(), region),
+        };
+        let object = WrittenObject {
+            account,
+            region,
+            bucket: &file.bucket,
+            key: &file.key,
+            kms_key_id,
+            bytes: u64::try_from(bytes).unwrap_or(u64::MAX),
+        };
+        let key_used = kms_key_id
+            .and_then(|key| OwnCall::generate_data_key(key, trail_arn, &file.bucket, &file.key));
+        key_used
+            .into_iter()
+            .chain([OwnCall::put_object(object)])
+            .collect()
+    }
+
+    /// The records of calls that this delivery has made; `seed` names what it delivers. Data events that no trail takes
+    /// are not recorded.
+    async fn own_records(
+        &self,
+        calls: Vec<OwnCall>,
+        seed: &str,
+        now_ms: i64,
+    ) -> Result<Vec<NewEvent>, Error> {
+        let now = DateTime::from_timestamp_millis(now_ms).unwrap_or_default();
+        let events: Vec<_> = calls
+            .into_iter()
+            .filter_map(|call| call.event(seed, now, &self.event_version))
+            .collect();
+        let mut rows = self
+            .takers
+            .rows_of_version(&events, &Logging::default(), now)
+            .await?;
+        rows.retain(|row| row.category != "Data" || !row.takers.is_empty());
+        Ok(rows)
     }
 
     /// A log file and its bytes: the same bytes each time, since its events are fixed and never change.
@@ -235,6 +302,11 @@ fn deliverer<'a>(trail: &'a Trail, trail_arn: &'a str, file: &'a LogFile) -> Del
         account: &trail.account,
         region: &file.region,
     }
+}
+
+/// The key that a trail's files are encrypted with.
+fn object_key(trail: &Option<Trail>) -> Option<&str> {
+    trail.as_ref()?.kms_key_id.as_deref()
 }
 
 fn failed(item: &Item, trail_arn: String, error: TargetError, now_ms: i64) -> Outcome {

@@ -3,8 +3,6 @@
 //! Every call gets a record, whatever was sent: what does not fit the model is left out, what is too long is cut or
 //! left out, and nothing here can fail. Parameters and answers are moved, not copied.
 
-use std::borrow::Cow;
-
 use http::HeaderMap;
 use http::header::USER_AGENT;
 use http::request::Parts;
@@ -15,6 +13,7 @@ use super::identity::user_identity;
 use super::names;
 use super::render::Render;
 use super::resources::{Place, resources};
+use super::size;
 use super::style::Style;
 use super::values::{self, capped, cut};
 use super::{Event, Exchange, Outcome, Principal, Resource, apigateway, ec2, s3, version};
@@ -23,7 +22,7 @@ use crate::aws::model::{Kind, Operation, Protocol, Service};
 use crate::aws::params::WireError;
 use crate::aws::route::Call;
 
-/// Limits of AWS, in bytes of JSON. Together with the fields that are cut they keep an event below 256 KB.
+/// Limits of AWS, in bytes of JSON (facts 5.1); `size` has the one of the whole.
 const PARAMETERS_LIMIT: usize = 100 * 1024;
 const ADDITIONAL_LIMIT: usize = 28 * 1024;
 
@@ -108,7 +107,7 @@ pub fn build(exchange: Exchange<'_>, principal: &Principal, event_version: &str)
     } else {
         "Management"
     };
-    Event {
+    size::fit(Event {
         event_version: event_version.to_owned(),
         user_identity: user_identity(principal, access_key, minor),
         event_time: exchange.time,
@@ -139,7 +138,7 @@ pub fn build(exchange: Exchange<'_>, principal: &Principal, event_version: &str)
         tls_details,
         session_credential_from_console: None,
         other: Params::new(),
-    }
+    })
 }
 
 /// The record's `resources`. A data event has at least its type: selectors ask for it.
@@ -168,21 +167,17 @@ fn named_resources(exchange: &Exchange<'_>, data_event: Option<&str>) -> Vec<Res
 
 /// `sourceIPAddress` and `userAgent`: a service that calls is named in place of both.
 fn address_and_agent(exchange: &Exchange<'_>, principal: &Principal) -> (String, Option<String>) {
-    let agent = match &principal.invoked_by {
-        Some(caller) => Some(Cow::Borrowed(caller.as_str())),
-        None => exchange
-            .parts
-            .headers
-            .get(USER_AGENT)
-            .map(|agent| String::from_utf8_lossy(agent.as_bytes())),
-    };
-    let address = match &principal.invoked_by {
-        Some(caller) => caller.clone(),
-        None => exchange.source_ip.to_string(),
-    };
+    if let Some(caller) = &principal.invoked_by {
+        return (caller.clone(), Some(caller.clone()));
+    }
+    let agent = exchange
+        .parts
+        .headers
+        .get(USER_AGENT)
+        .map(|agent| String::from_utf8_lossy(agent.as_bytes()));
     let service = exchange.call.service;
     (
-        address,
+        exchange.source_ip.to_string(),
         agent.map(|agent| names::user_agent(service, &agent).into_owned()),
     )
 }
@@ -684,7 +679,7 @@ mod tests {
         assert_eq!(event.source_ip_address, "cloudtrail.amazonaws.com");
         assert_eq!(
             event.user_agent.as_deref(),
-            Some("[cloudtrail.amazonaws.com]")
+            Some("cloudtrail.amazonaws.com")
         );
         assert_eq!(event.tls_details, None);
     }

@@ -2,7 +2,7 @@
 
 use serde_json::Value;
 
-use super::{Resource, catalog};
+use super::{Resource, catalog, shared};
 use crate::aws::Params;
 use crate::aws::arn::{Arn, partition};
 use crate::aws::route::Call;
@@ -74,15 +74,17 @@ pub(super) fn resources(
             id.map(of).into_iter().collect()
         }
         "sqs" if catalog::data_event(call.service, call.operation).is_some() => {
-            let name = text(params, "QueueUrl").and_then(|url| url.rsplit('/').next());
-            let of = |name| {
+            let of = |url: &str| {
+                let name = url.rsplit('/').next().unwrap_or(url);
+                let account = shared::account_of(url).unwrap_or(place.account);
+                let place = Place { account, ..place };
                 resource(
-                    Some(place.account),
+                    Some(account),
                     Some("AWS::SQS::Queue"),
                     arn("sqs", place, "", name),
                 )
             };
-            name.map(of).into_iter().collect()
+            text(params, "QueueUrl").map(of).into_iter().collect()
         }
         "dynamodb" if params.contains_key("RequestItems") => tables(params, place),
         "dynamodbstreams" => stream_and_table(params, place),
@@ -406,6 +408,14 @@ mod tests {
                 json!({}),
                 json!([{"accountId": "111122223333", "type": "AWS::SQS::Queue",
                         "ARN": "arn:aws:sqs:eu-west-1:111122223333:q"}]),
+            ),
+            (
+                "sqs",
+                "SendMessage",
+                json!({"QueueUrl": "http://localhost:4566/444455556666/q"}),
+                json!({}),
+                json!([{"accountId": "444455556666", "type": "AWS::SQS::Queue",
+                        "ARN": "arn:aws:sqs:eu-west-1:444455556666:q"}]),
             ),
             (
                 "lambda",

@@ -137,11 +137,16 @@ pub(super) fn capped(value: Value, field: &str, limit: usize) -> Value {
     if size <= limit {
         return value;
     }
+    omitted(size, field)
+}
+
+/// The note in place of a field that would have had `size` bytes.
+pub(super) fn omitted(size: usize, field: &str) -> Value {
     json!({"omitted": true, "originalSize": size, "reason": format!("{field} too large")})
 }
 
 /// Bytes of `value` as compact JSON.
-fn json_length(value: &Value) -> usize {
+pub(super) fn json_length(value: &Value) -> usize {
     match value {
         Value::Null | Value::Bool(true) => 4,
         Value::Bool(false) => 5,
@@ -162,7 +167,8 @@ fn commas(count: usize) -> usize {
     2 + count.saturating_sub(1)
 }
 
-fn text_length(text: &str) -> usize {
+/// Bytes of `text` as JSON, quotes included.
+pub(super) fn text_length(text: &str) -> usize {
     2 + text
         .bytes()
         .map(|byte| match byte {

@@ -20,15 +20,17 @@ use http::{Method, StatusCode, header};
 use http_body::Body as _;
 use http_body_util::BodyExt;
 
-use crate::api::{self, Cx};
+use crate::api::{self, Cx, OwnCalls};
 use crate::app::App;
 use crate::aws::models;
 use crate::aws::route::{self, Call, Route};
 use crate::aws::sigv4::{self, Signature};
 use crate::config::Embedded;
+use crate::event::own::OwnCall;
 use crate::policy::templates;
+use crate::record::CallSeen;
 use crate::record::proxy::{self, Seen, ToTheEnd, UpstreamError};
-use crate::record::{CallSeen, Takers};
+use crate::takers::Logging;
 use reply::Replier;
 
 /// Longest body of a call to CloudTrail itself.
@@ -123,11 +125,12 @@ async fn answer(app: Arc<App>, peer: SocketAddr, request: Request) -> Response {
         return replier.incomplete_signature(&error);
     }
 
-    let takers = app.recorder.takers().await;
+    let logging = app.recorder.logging().await;
     let head = parts.clone();
     let (body, sent) = proxy::tee(body, app.recorder.body_limit());
+    let own_calls = OwnCalls::default();
     let response = match door {
-        Door::Api => call_api(&app, &caller, &replier, &parts, body).await,
+        Door::Api => call_api(&app, &caller, &replier, &parts, body, &own_calls).await,
         Door::Embedded(service) => {
             embedded::answer(
                 &app,
@@ -151,7 +154,16 @@ async fn answer(app: Arc<App>, peer: SocketAddr, request: Request) -> Response {
             replier.error(StatusCode::NOT_IMPLEMENTED, "ServiceUnavailable", &message)
         }
     };
-    recorded(&app, caller, takers, head, sent, response).await
+    recorded(
+        &app,
+        caller,
+        logging,
+        head,
+        sent,
+        response,
+        own_calls.take(),
+    )
+    .await
 }
 
 /// The signing name of the service asked for, and the body. Of an unsigned query call only its
@@ -190,10 +202,11 @@ async fn asked_for(
 async fn recorded(
     app: &Arc<App>,
     caller: Caller,
-    takers: Takers,
+    logging: Logging,
     head: Parts,
     sent: Seen,
     response: Response,
+    own_calls: Vec<OwnCall>,
 ) -> Response {
     let (parts, body) = response.into_parts();
     let (body, received) = proxy::tee(body, app.recorder.body_limit());
@@ -207,7 +220,8 @@ async fn recorded(
         response_body: received,
         peer: caller.peer,
         default_account: caller.default_account,
-        takers,
+        logging,
+        own_calls,
     };
     // Of such an answer the caller has everything with its head.
     let ends_with_head = seen.parts.method == Method::HEAD || length == Some(0);
@@ -241,6 +255,7 @@ async fn call_api(
     replier: &Replier,
     parts: &Parts,
     body: Body,
+    own_calls: &OwnCalls,
 ) -> Response {
     let Some(signature) = &caller.signature else {
         return replier.api_error(&api::Error::missing_authentication_token());
@@ -273,6 +288,7 @@ async fn call_api(
         clock: app.clock.clone(),
         ids: app.ids.clone(),
         trails_per_region: app.config.trails_per_region,
+        own_calls: own_calls.clone(),
     };
     match app.operations.call(operation, cx, &body).await {
         Ok(body) => replier.json(body),

@@ -1,19 +1,17 @@
 //! From a call seen at the door to an event stored: route, parse, identify, build, select, store.
 //!
 //! A call is answered even if it cannot be recorded: nothing here returns an error to the caller, failures are logged
-//! and counted. An event and the trails that take it are stored in one transaction, or neither is.
+//! and counted. All events of a call, and the trails that take them, are stored in one transaction, or none is.
 
 pub mod identify;
 pub mod proxy;
 mod sessions;
 
 use std::net::IpAddr;
-use std::slice;
+use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
-use std::sync::{Arc, PoisonError, RwLock};
 
 use bytes::Bytes;
-use chrono::{DateTime, Utc};
 use http::request::Parts;
 use http::{HeaderMap, StatusCode};
 use tracing::{debug, error};
@@ -23,31 +21,13 @@ use crate::aws::route::{self, Call, Route};
 use crate::aws::sigv4::Signature;
 use crate::aws::{body, params};
 use crate::clock::{Clock, Ids};
-use crate::event::select::Selectors;
-use crate::event::{Event, Exchange, Outcome, build, catalog, version};
-use crate::store::{AppendError, NewEvent, Slot, Store};
+use crate::event::own::OwnCall;
+use crate::event::shared::{self, SharedIds};
+use crate::event::{Event, Exchange, Outcome, build, unlogged};
+use crate::store::{AppendError, Store};
+use crate::takers::{Logging, Takers};
 use identify::Identities;
 use proxy::Seen;
-
-/// Errors that AWS gives before a call reaches its service, and of which it writes no record.
-const UNRECORDED: &[&str] = &[
-    "AuthFailure",
-    "AuthorizationHeaderMalformed",
-    "ExpiredToken",
-    "ExpiredTokenException",
-    "IncompleteSignature",
-    "IncompleteSignatureException",
-    "InvalidAccessKeyId",
-    "InvalidClientTokenId",
-    "InvalidSignatureException",
-    "MissingAuthenticationToken",
-    "MissingAuthenticationTokenException",
-    "RequestEntityTooLargeException",
-    "SerializationException",
-    "SignatureDoesNotMatch",
-    "UnknownOperationException",
-    "UnrecognizedClientException",
-];
 
 /// How records are made.
 #[derive(Clone, Debug)]
@@ -55,8 +35,6 @@ pub struct Settings {
     /// Region of calls that are not signed.
     pub region: String,
     pub event_version: String,
-    /// Length of a delivery slot.
-    pub slot_ms: i64,
     /// Most bytes of a body, as sent and decoded, that a record is made from.
     pub body_limit: usize,
 }
@@ -69,8 +47,28 @@ pub struct Recorder {
     ids: Ids,
     settings: Settings,
     pub identities: Identities,
-    takers: RwLock<(u64, Takers)>,
+    takers: Takers,
+    bucket_owners: BucketOwners,
     pub counts: Counts,
+}
+
+/// Who owns a bucket, as far as someone here knows.
+#[derive(Clone)]
+pub struct BucketOwners(Arc<OwnerOf>);
+
+/// From a bucket's name to its owner's account.
+type OwnerOf = dyn Fn(&str) -> Option<String> + Send + Sync;
+
+impl BucketOwners {
+    pub fn new(owner: impl Fn(&str) -> Option<String> + Send + Sync + 'static) -> Self {
+        Self(Arc::new(owner))
+    }
+}
+
+impl std::fmt::Debug for BucketOwners {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.write_str("BucketOwners")
+    }
 }
 
 /// What has become of the calls seen.
@@ -95,53 +93,9 @@ pub struct CallSeen {
     /// The account of callers whose access key does not say.
     pub default_account: String,
     /// The trails that logged when the call came in.
-    pub takers: Takers,
-}
-
-/// The trails that log at some time.
-#[derive(Clone, Debug, Default)]
-pub struct Takers(Arc<Vec<Taker>>);
-
-/// A trail that wants events.
-#[derive(Debug)]
-struct Taker {
-    trail_id: i64,
-    account: String,
-    home_region: String,
-    multi_region: bool,
-    global_events: bool,
-    recursive_events: bool,
-    selectors: Selectors,
-}
-
-impl Taker {
-    fn takes(&self, event: &Event, account: &str) -> bool {
-        let here = self.multi_region
-            || (self.home_region == event.aws_region
-                && (self.global_events || !catalog::is_global(event)));
-        here && self.account == account
-            && (self.recursive_events || !catalog::is_recursive(event))
-            && self.selectors.takes(event)
-    }
-}
-
-impl Takers {
-    /// Ids of the trails that take `event`: those that log now, and those that logged `before`, when its call came in.
-    ///
-    /// An event that began before its trail was stopped or deleted is delivered, that of the stop among them.
-    fn of(&self, before: &Self, event: &Event, account: &str) -> Vec<i64> {
-        let stopped = before
-            .0
-            .iter()
-            .filter(|_| !Arc::ptr_eq(&self.0, &before.0))
-            .filter(|taker| !self.0.iter().any(|now| now.trail_id == taker.trail_id));
-        self.0
-            .iter()
-            .chain(stopped)
-            .filter(|taker| taker.takes(event, account))
-            .map(|taker| taker.trail_id)
-            .collect()
-    }
+    pub logging: Logging,
+    /// What localtrail itself called to answer.
+    pub own_calls: Vec<OwnCall>,
 }
 
 #[derive(Debug, thiserror::Error)]
@@ -150,8 +104,6 @@ enum RecordError {
     Append(#[from] AppendError),
     #[error(transparent)]
     Database(#[from] crate::store::Error),
-    #[error("cannot write the record: {0}")]
-    Encode(#[from] serde_json::Error),
 }
 
 impl Recorder {
@@ -160,9 +112,10 @@ impl Recorder {
         clock: Clock,
         ids: Ids,
         settings: Settings,
+        takers: Takers,
+        bucket_owners: BucketOwners,
     ) -> Result<Self, crate::store::Error> {
         let identities = Identities::load(store.clone()).await?;
-        let takers = RwLock::new((u64::MAX, Takers::default()));
         Ok(Self {
             store,
             clock,
@@ -170,8 +123,14 @@ impl Recorder {
             settings,
             identities,
             takers,
+            bucket_owners,
             counts: Counts::default(),
         })
+    }
+
+    /// The trails that log as a call comes in.
+    pub async fn logging(&self) -> Logging {
+        self.takers.logging().await
     }
 
     pub fn body_limit(&self) -> usize {
@@ -179,8 +138,9 @@ impl Recorder {
     }
 
     /// Records a call. Returns when its event is committed, or could not be.
-    pub async fn record(&self, seen: CallSeen) {
-        match self.try_record(&seen).await {
+    pub async fn record(&self, mut seen: CallSeen) {
+        let own_calls = std::mem::take(&mut seen.own_calls);
+        match self.try_record(&seen, own_calls).await {
             Ok(true) => self.counts.recorded.fetch_add(1, Ordering::Relaxed),
             Ok(false) => self.counts.skipped.fetch_add(1, Ordering::Relaxed),
             Err(error) => {
@@ -190,7 +150,11 @@ impl Recorder {
         };
     }
 
-    async fn try_record(&self, seen: &CallSeen) -> Result<bool, RecordError> {
+    async fn try_record(
+        &self,
+        seen: &CallSeen,
+        own_calls: Vec<OwnCall>,
+    ) -> Result<bool, RecordError> {
         let limit = self.settings.body_limit;
         let raw_request = seen.request_body.take();
         let request_body = raw_request
@@ -211,12 +175,6 @@ impl Recorder {
         };
         let raw_response = seen.response_body.take();
         let outcome = outcome(&call, seen, raw_response.as_ref(), limit);
-        if let Outcome::Failure(error) = &outcome
-            && UNRECORDED.contains(&error.code.as_str())
-        {
-            return Ok(false);
-        }
-
         let params = match &request_body {
             Some(body) => params::request(&call, &seen.parts, body).ok(),
             // A REST call's head has parameters of its own: an object's bucket and key.
@@ -225,6 +183,9 @@ impl Recorder {
             }
             None => None,
         };
+        if !unlogged::is_logged(&call, params.as_ref(), &outcome) {
+            return Ok(false);
+        }
         let now = self.clock.now();
         let region = seen
             .signature
@@ -244,6 +205,18 @@ impl Recorder {
         self.identities
             .learn(&call, &caller, &principal, params.as_ref(), &outcome)
             .await?;
+
+        let bucket = params.as_ref().and_then(|params| params.get("Bucket"));
+        let bucket_owner = bucket.and_then(|bucket| (self.bucket_owners.0)(bucket.as_str()?));
+        // Who is nobody's user is a stranger to every account.
+        let caller_account = principal.recipient().unwrap_or_default();
+        let owner = shared::owner(
+            &call,
+            params.as_ref(),
+            &outcome,
+            bucket_owner,
+            caller_account,
+        );
 
         let raw_response = raw_response.unwrap_or_default();
         let request_id = params::request_id(&seen.response_headers, &raw_response);
@@ -266,57 +239,30 @@ impl Recorder {
             tls: None,
         };
         let event = build::build(exchange, &principal, &self.settings.event_version);
-        let mut rows = self
-            .rows(slice::from_ref(&event), now, &seen.takers)
-            .await?;
-        // What an older version lacks goes last: trails and the event history ask for the whole event.
-        let minor = version::minor(&self.settings.event_version);
-        if minor < version::NEWEST {
-            for row in &mut rows {
-                row.record = serde_json::to_string(&event.clone().of_its_version())?;
+        // What localtrail called to answer came first.
+        let mut events: Vec<Event> = own_calls
+            .into_iter()
+            .filter_map(|call| {
+                let seed = self.ids.uuid().to_string();
+                call.event(&seed, now, &self.settings.event_version)
+            })
+            .collect();
+        match owner {
+            None => events.push(event),
+            Some(owner) => {
+                let ids = SharedIds {
+                    owners_event_id: self.ids.uuid().to_string(),
+                    shared_event_id: self.ids.uuid().to_string(),
+                };
+                events.extend(shared::with_owner(event, &principal, owner, ids));
             }
         }
+        let rows = self
+            .takers
+            .rows_of_version(&events, &seen.logging, now)
+            .await?;
         self.store.events_append(rows).await?;
         Ok(true)
-    }
-
-    async fn rows(
-        &self,
-        events: &[Event],
-        now: DateTime<Utc>,
-        before: &Takers,
-    ) -> Result<Vec<NewEvent>, RecordError> {
-        let takers = self.takers_now().await?;
-        let rows = events
-            .iter()
-            .map(|event| self.row(event, &takers, before, now));
-        Ok(rows.collect::<Result<_, _>>()?)
-    }
-
-    fn row(
-        &self,
-        event: &Event,
-        takers: &Takers,
-        before: &Takers,
-        now: DateTime<Utc>,
-    ) -> Result<NewEvent, serde_json::Error> {
-        let account = event.recipient_account_id.clone().unwrap_or_default();
-        Ok(NewEvent {
-            event_id: event.event_id.clone(),
-            region: event.aws_region.clone(),
-            time_ms: event.event_time.timestamp_millis(),
-            source: event.event_source.clone(),
-            name: event.event_name.clone(),
-            read_only: event.read_only,
-            category: event.category().to_owned(),
-            user_name: catalog::user_name(event).map(ToOwned::to_owned),
-            access_key_id: catalog::access_key(event).map(ToOwned::to_owned),
-            resources: catalog::named_resources(event),
-            record: serde_json::to_string(event)?,
-            takers: takers.of(before, event, &account),
-            slot: Slot::of(now.timestamp_millis(), self.settings.slot_ms),
-            account,
-        })
     }
 
     /// Stores records that were brought in by hand. An `eventID` that is stored already is not stored again.
@@ -324,47 +270,10 @@ impl Recorder {
         &self,
         events: Vec<Event>,
     ) -> Result<Vec<String>, impl std::error::Error + use<>> {
-        let rows = self
-            .rows(&events, self.clock.now(), &Takers::default())
-            .await?;
-        let appended = self.store.events_append(rows).await?;
+        let before = Logging::default();
+        let rows = self.takers.rows(&events, &before, self.clock.now());
+        let appended = self.store.events_append(rows.await?).await?;
         Ok::<_, RecordError>(appended.duplicates)
-    }
-
-    /// The trails that log as a call comes in; none if they cannot be read, for a call is answered all the same.
-    pub async fn takers(&self) -> Takers {
-        self.takers_now().await.unwrap_or_else(|error| {
-            error!("cannot read the trails that log: {error}");
-            Takers::default()
-        })
-    }
-
-    /// The trails that log, as they are now: read again only after one has changed.
-    async fn takers_now(&self) -> Result<Takers, crate::store::Error> {
-        let version = self.store.trails_version();
-        {
-            let known = self.takers.read().unwrap_or_else(PoisonError::into_inner);
-            if known.0 == version {
-                return Ok(known.1.clone());
-            }
-        }
-        let trails = self.store.trails_logging().await?;
-        let takers = Takers(Arc::new(
-            trails
-                .into_iter()
-                .map(|trail| Taker {
-                    trail_id: trail.id,
-                    multi_region: trail.is_multi_region,
-                    global_events: trail.include_global_service_events,
-                    recursive_events: trail.recursive_logging,
-                    selectors: trail.selectors,
-                    account: trail.account,
-                    home_region: trail.home_region,
-                })
-                .collect(),
-        ));
-        *self.takers.write().unwrap_or_else(PoisonError::into_inner) = (version, takers.clone());
-        Ok(takers)
     }
 
     /// Forgets who calls with which key.

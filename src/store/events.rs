@@ -371,7 +371,7 @@ async fn append(connections: &Connections, waiting: &[Pending]) -> Result<Vec<Ap
 
 /// The statement that inserts events, with `ending` after its rows. Their resources and the cuts of their slots are
 /// written by triggers.
-fn insertion(events: &[&NewEvent], ending: &'static str) -> QueryBuilder<Sqlite> {
+pub(super) fn insertion(events: &[&NewEvent], ending: &'static str) -> QueryBuilder<Sqlite> {
     let mut query = QueryBuilder::new(
         "insert into event (event_id, account, region, time_ms, slot_start_ms, slot_end_ms, source, name, read_only,
                             category, user_name, access_key_id, resources, record, takers) ",

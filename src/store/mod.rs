@@ -9,6 +9,7 @@ mod embedded;
 mod events;
 mod identities;
 mod outbox;
+mod riders;
 mod trails;
 
 use std::borrow::Cow;
@@ -30,7 +31,7 @@ pub use events::{
     AppendError, Appended, EventAttribute, EventFilter, EventRow, ExportFilter, NewEvent, Slot,
 };
 pub use identities::IamUser;
-pub use outbox::{Backlog, Candidate, Item, LogFile, Step};
+pub use outbox::{Backlog, Candidate, CutFile, Item, LogFile, Step};
 pub use trails::*;
 
 pub(crate) use connections::Tx;
@@ -54,13 +55,11 @@ pub enum Lifetime {
 }
 
 /// Every migration, in order; a test compares the list with the folder.
+#[rustfmt::skip]
 const MIGRATIONS: &[(i64, &str, &str)] = &[
-    (
-        1,
-        "initial",
-        include_str!("../../migrations/0001_initial.sql"),
-    ),
+    (1, "initial", include_str!("../../migrations/0001_initial.sql")),
     (3, "rules", include_str!("../../migrations/0003_rules.sql")),
+    (5, "records", include_str!("../../migrations/0005_records.sql")),
 ];
 
 /// Version and name of every migration, in order.

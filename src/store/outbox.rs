@@ -8,7 +8,7 @@ use serde::{Deserialize, Serialize};
 use sqlx::sqlite::SqliteRow;
 use sqlx::{FromRow, Row};
 
-use super::{Error, Store, Tx};
+use super::{Error, NewEvent, Store, Tx, riders};
 
 /// Something to be done. Cuts are enqueued by a trigger, with the first event that a trail takes of a slot.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -106,6 +106,14 @@ impl FromRow<'_, SqliteRow> for LogFile {
     }
 }
 
+/// A log file that is being cut, and the waiting records of own deliveries that ride along, by id. They are counted in
+/// its `events` and lie outside of its range.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct CutFile {
+    pub file: LogFile,
+    pub riders: Vec<i64>,
+}
+
 /// What waits for delivery, of one trail.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Backlog {
@@ -180,12 +188,13 @@ impl Store {
         tx.commit().await
     }
 
-    /// Ends a cut: `partition` makes log files of the events that it takes, and each gets its upload.
+    /// Ends a cut: `partition` makes log files of the events that it takes, with the riders that go along, and each
+    /// file gets its upload.
     pub async fn log_file_cut(
         &self,
         item: &Item,
         now_ms: i64,
-        partition: impl FnOnce(&[Candidate]) -> Vec<LogFile> + Send,
+        partition: impl FnOnce(&[Candidate], &[Candidate]) -> Vec<CutFile> + Send,
     ) -> Result<(), Error> {
         let Step::Cut {
             trail_id,
@@ -211,7 +220,8 @@ impl Store {
         .bind(trail_id)
         .fetch_all(&mut *tx)
         .await?;
-        for file in partition(&candidates) {
+        let waiting = riders::waiting(&mut tx, *trail_id).await?;
+        for CutFile { file, riders } in partition(&candidates, &waiting) {
             let log_file_id: i64 = sqlx::query_scalar(
                 "insert into log_file (trail_id, account, region, bucket, key, first_event, last_event,
                                        slot_start_ms, slot_end_ms, events)
@@ -229,6 +239,7 @@ impl Store {
             .bind(file.events)
             .fetch_one(&mut *tx)
             .await?;
+            riders::board(&mut tx, *trail_id, log_file_id, &riders).await?;
             enqueue(&mut tx, &Step::Upload { log_file_id }, now_ms, now_ms).await?;
         }
         done(&mut tx, item).await?;
@@ -254,7 +265,10 @@ impl Store {
              where id between max($1, $2 + 1) and $3 and account = $4 and region = $5
                and slot_start_ms = $6 and slot_end_ms = $7
                and exists (select 1 from json_each(takers) where value = $8)
-             order by id limit $9",
+             union all
+             select e.id, e.record from rider r join event e on e.id = r.event
+             where r.log_file_id = $10 and r.event > $2
+             order by 1 limit $9",
         )
         .bind(file.first_event)
         .bind(after)
@@ -265,19 +279,22 @@ impl Store {
         .bind(file.slot_end_ms)
         .bind(file.trail_id)
         .bind(limit)
+        .bind(file.id)
         .fetch_all(&mut *self.connections.read().await?)
         .await
     }
 
-    /// Ends an upload; the topic, if the trail has one, is told next.
+    /// Ends an upload, with the records of what it called; the topic, if the trail has one, is told next.
     pub async fn log_file_delivered(
         &self,
         item: &Item,
         file: &LogFile,
         topic_arn: Option<String>,
+        records: Vec<NewEvent>,
         now_ms: i64,
     ) -> Result<(), Error> {
         let mut tx = self.begin().await?;
+        riders::store(&mut tx, records).await?;
         sqlx::query("update log_file set delivered_ms = $2 where id = $1")
             .bind(file.id)
             .bind(now_ms)
@@ -295,6 +312,18 @@ impl Store {
             )
             .await?;
         }
+        done(&mut tx, item).await?;
+        tx.commit().await
+    }
+
+    /// Ends a notification, with the record of its call.
+    pub async fn notification_sent(
+        &self,
+        item: &Item,
+        records: Vec<NewEvent>,
+    ) -> Result<(), Error> {
+        let mut tx = self.begin().await?;
+        riders::store(&mut tx, records).await?;
         done(&mut tx, item).await?;
         tx.commit().await
     }

@@ -17,7 +17,7 @@ use http_body_util::{BodyExt, Full, Limited};
 use crate::aws::params::WireError;
 use crate::aws::route::Call;
 use crate::aws::sigv4::Signer;
-use crate::aws::{models, params};
+use crate::aws::{Params, models, params};
 use crate::client::Client;
 use crate::clock::machine_time;
 use crate::config::PolicyCheck;
@@ -215,6 +215,12 @@ struct Answer {
 }
 
 impl Answer {
+    /// What it says, by the model of the operation called; `None` where it does not fit.
+    fn members(&self, service: &str, operation: &str) -> Option<Params> {
+        let call = known_call(service, operation)?;
+        params::response(&call, self.status, &self.headers, &self.body).ok()
+    }
+
     /// The error in it, by the model of the operation called.
     fn error(&self, service: &str, operation: &str) -> TargetError {
         let WireError { code, message, .. } = known_call(service, operation)

@@ -6,6 +6,7 @@ use percent_encoding::{AsciiSet, NON_ALPHANUMERIC, utf8_percent_encode};
 
 use super::{Outgoing, Target, TargetError, Targets, nowhere, refused};
 use crate::embedded;
+use crate::embedded::s3::BucketPlace;
 use crate::policy::cloudtrail::Deliverer;
 
 /// What S3 leaves unescaped in a key, besides letters and digits.
@@ -33,6 +34,14 @@ pub struct LogFileObject<'a> {
 }
 
 impl Targets {
+    /// Owner and region of a bucket that is embedded; of others nobody here knows.
+    pub fn bucket_place(&self, bucket: &str) -> Option<BucketPlace> {
+        match &self.0.s3 {
+            Target::Embedded(s3) => s3.bucket_place(bucket),
+            Target::Endpoint(_) | Target::Nowhere => None,
+        }
+    }
+
     /// Whether `bucket` exists; one that exists but refuses us counts.
     pub async fn bucket_exists(
         &self,

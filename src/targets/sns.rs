@@ -52,21 +52,22 @@ impl Targets {
         }
     }
 
-    /// Publishes `message` to the topic: for `deliverer`, whom the topic's policy must let in, else it is
-    /// `AuthorizationError`. Without one the policy is not asked.
+    /// Publishes `message` to the topic, and gives the id that the message has got, if it was told. It is published for
+    /// `deliverer`, whom the topic's policy must let in, else it is `AuthorizationError`; without one the policy is not
+    /// asked.
     pub async fn publish(
         &self,
         deliverer: Option<Deliverer<'_>>,
         topic_arn: &str,
         message: &str,
-    ) -> Result<(), TargetError> {
+    ) -> Result<Option<String>, TargetError> {
         if let Some(deliverer) = deliverer
             && !self.topic_allows(deliverer, topic_arn).await?
         {
             return Err(refused("AuthorizationError", "topic"));
         }
         match &self.0.sns {
-            Target::Embedded(sns) => Ok(sns.publish(topic_arn, message).await?),
+            Target::Embedded(sns) => Ok(Some(sns.publish(topic_arn, message).await?)),
             Target::Endpoint(endpoint) => {
                 let account = Arn::parse(topic_arn).map_or("", |arn| arn.account);
                 let form = [
@@ -78,7 +79,8 @@ impl Targets {
                     .send(endpoint, Outgoing::sns(account, topic_arn, &form))
                     .await?;
                 if answer.status.is_success() {
-                    Ok(())
+                    let members = answer.members("sns", "Publish");
+                    Ok(members.and_then(|it| Some(it.get("MessageId")?.as_str()?.to_owned())))
                 } else {
                     Err(answer.error("sns", "Publish"))
                 }

@@ -2,8 +2,7 @@
 
 use http::Uri;
 
-use super::{Outgoing, TargetError, Targets, known_call};
-use crate::aws::{Params, params};
+use super::{Outgoing, TargetError, Targets};
 
 impl Targets {
     /// The account that the endpoint's STS takes us for.
@@ -12,13 +11,13 @@ impl Targets {
         let answer = self
             .send(endpoint, Outgoing::query("test", region, "sts", &form))
             .await?;
-        let call = known_call("sts", "GetCallerIdentity");
-        let account = call
-            .filter(|_| answer.status.is_success())
-            .and_then(|call| {
-                params::response(&call, answer.status, &answer.headers, &answer.body).ok()
-            })
-            .and_then(|members: Params| Some(members.get("Account")?.as_str()?.to_owned()));
+        let members = answer
+            .status
+            .is_success()
+            .then(|| answer.members("sts", "GetCallerIdentity"));
+        let account = members
+            .flatten()
+            .and_then(|members| Some(members.get("Account")?.as_str()?.to_owned()));
         account.ok_or_else(|| answer.error("sts", "GetCallerIdentity"))
     }
 }

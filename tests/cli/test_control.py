@@ -143,7 +143,7 @@ def test_a_kill_loses_nothing(start, tmp_path):
     server = start(*arguments)
     trails = server.client("cloudtrail")
     names = [event["EventName"] for event in trails.lookup_events()["Events"]]
-    assert names == ["CreateTopic", "StartLogging", "CreateTrail", "PutBucketPolicy", "CreateBucket"]
+    assert names == ["CreateTopic", "StartLogging", "CreateTrail", "GetBucketAcl", "PutBucketPolicy", "CreateBucket"]
     server.advance("PT5M")
     records = [r["eventName"] for records in log_files(server.client("s3"), "logs").values() for r in records]
     assert records == ["StartLogging", "CreateTopic", "LookupEvents"]

@@ -23,7 +23,7 @@ def session(server, tmp_path, account):
     server.aws("s3", "cp", str(readme), "s3://logs/x")
 
     names = [event["EventName"] for event in server.aws("cloudtrail", "lookup-events")["Events"]]
-    assert names == ["GetCallerIdentity", "StartLogging", "CreateTrail", "SetTopicAttributes", "CreateTopic", "PutBucketPolicy", "CreateBucket"]
+    assert names == ["GetCallerIdentity", "StartLogging", "CreateTrail", "GetBucketAcl", "SetTopicAttributes", "CreateTopic", "PutBucketPolicy", "CreateBucket"]
 
     server.advance("PT5M")
     listed = server.aws("s3", "ls", "--recursive", "s3://logs")

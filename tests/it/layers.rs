@@ -25,10 +25,14 @@ const MAY_USE: &[(&str, &[&str])] = &[
         "api",
         &["store", "event", "policy", "targets", "clock", "aws"],
     ),
-    ("record", &["aws", "event", "store", "clock", "client"]),
+    ("takers", &["event", "store"]),
+    (
+        "record",
+        &["aws", "event", "store", "takers", "clock", "client"],
+    ),
     (
         "delivery",
-        &["store", "event", "policy", "targets", "clock"],
+        &["store", "event", "policy", "takers", "targets", "clock"],
     ),
     ("worker", &["store", "delivery", "clock"]),
     (
@@ -51,6 +55,7 @@ const MAY_USE: &[(&str, &[&str])] = &[
             "record",
             "store",
             "subscribers",
+            "takers",
             "targets",
             "worker",
         ],

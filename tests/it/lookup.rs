@@ -39,7 +39,15 @@ async fn a_call_is_found_as_soon_as_it_has_returned() {
         .iter()
         .filter_map(|event| event.event_name())
         .collect();
-    assert_eq!(names, ["StartLogging", "CreateTrail", "CreateBucket"]);
+    assert_eq!(
+        names,
+        [
+            "StartLogging",
+            "CreateTrail",
+            "GetBucketAcl",
+            "CreateBucket"
+        ]
+    );
     let event = &events.events()[1];
     assert_eq!(event.read_only(), Some("false"));
     assert_eq!(event.username(), Some("root"));
@@ -62,7 +70,12 @@ async fn every_attribute_finds_its_events() {
         (Key::EventId, id, &["StartLogging"][..]),
         (Key::EventName, "CreateTrail", &["CreateTrail"]),
         (Key::EventName, "createtrail", &[]),
-        (Key::EventSource, "s3.amazonaws.com", &["CreateBucket"]),
+        (
+            Key::EventSource,
+            "s3.amazonaws.com",
+            &["GetBucketAcl", "CreateBucket"],
+        ),
+        (Key::Username, "cloudtrail.amazonaws.com", &["GetBucketAcl"]),
         (
             Key::ReadOnly,
             "false",
@@ -73,9 +86,13 @@ async fn every_attribute_finds_its_events() {
         (
             Key::ResourceType,
             "AWS::S3::Bucket",
-            &["CreateTrail", "CreateBucket"],
+            &["CreateTrail", "GetBucketAcl", "CreateBucket"],
         ),
-        (Key::ResourceName, "logs", &["CreateTrail", "CreateBucket"]),
+        (
+            Key::ResourceName,
+            "logs",
+            &["CreateTrail", "GetBucketAcl", "CreateBucket"],
+        ),
         (Key::ResourceName, "main", &["StartLogging", "CreateTrail"]),
         (Key::ResourceName, trail.as_str(), &["CreateTrail"]),
     ] {

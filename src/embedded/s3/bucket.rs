@@ -8,7 +8,7 @@ use serde::de::DeserializeOwned;
 use super::acl::{Acl, Requested, owner, requested_grants};
 use super::attributes::DEFAULT_ENCRYPTION;
 use super::errors::{custom, internal};
-use super::{Cx, Shelf, timestamp};
+use super::{BucketPlace, Cx, Shelf, timestamp};
 use crate::store::{Bucket, BucketDeleted};
 
 /// The region whose buckets have no location, and where a bucket may be created twice.
@@ -87,7 +87,11 @@ pub(super) async fn create_bucket(
             return Err(s3_error!(BucketAlreadyOwnedByYou));
         }
     }
-    shelf.names_mut().insert(bucket.name.clone());
+    let place = BucketPlace {
+        account: bucket.account.clone(),
+        region: bucket.region.clone(),
+    };
+    shelf.places_mut().insert(bucket.name.clone(), place);
     Ok(dto::CreateBucketOutput {
         location: Some(format!("/{}", bucket.name)),
     })
@@ -118,7 +122,7 @@ pub(super) async fn delete_bucket(
     let bucket = cx.bucket(shelf, &input.bucket).await?;
     match shelf.store.bucket_delete(&bucket.name).await {
         Ok(BucketDeleted::Done(blobs)) => {
-            shelf.names_mut().remove(&bucket.name);
+            shelf.places_mut().remove(&bucket.name);
             shelf.blobs.remove(blobs).await;
             Ok(dto::DeleteBucketOutput::default())
         }

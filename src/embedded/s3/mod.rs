@@ -21,7 +21,7 @@ mod tagging;
 #[cfg(test)]
 mod tests;
 
-use std::collections::HashSet;
+use std::collections::HashMap;
 use std::path::PathBuf;
 use std::sync::{Arc, Mutex, PoisonError, RwLock, RwLockWriteGuard};
 use std::time::{Duration, SystemTime};
@@ -54,8 +54,16 @@ struct Shelf {
     clock: Clock,
     ids: Ids,
     blobs: Blobs,
-    /// Names of all buckets: whether one exists is asked with every trail that is made.
-    names: RwLock<HashSet<String>>,
+    /// All buckets by name: whether one exists is asked with every trail that is made, whose it is with every call.
+    places: RwLock<HashMap<String, BucketPlace>>,
+}
+
+/// Whose a bucket is, and where.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct BucketPlace {
+    /// 12 digits.
+    pub account: String,
+    pub region: String,
 }
 
 impl S3 {
@@ -67,7 +75,7 @@ impl S3 {
             clock,
             ids,
             blobs,
-            names: RwLock::default(),
+            places: RwLock::default(),
         });
         let mut service = S3ServiceBuilder::new(Handler(Arc::clone(&shelf)));
         service.set_validation(AnyName);
@@ -118,13 +126,16 @@ impl S3 {
     /// Learns what buckets there are and removes content that no object has: what a crash left behind. To be called
     /// before anything else, and only then.
     pub async fn open(&self) -> Result<(), Error> {
-        let names = self
+        let places = self
             .shelf
             .store
-            .bucket_names()
+            .bucket_places()
             .await
             .map_err(Error::internal)?;
-        self.shelf.names_mut().extend(names);
+        let places = places
+            .into_iter()
+            .map(|(name, account, region)| (name, BucketPlace { account, region }));
+        self.shelf.places_mut().extend(places);
         let named = self.shelf.store.blob_all().await.map_err(Error::internal)?;
         self.shelf.blobs.sweep(named).await.map_err(Error::internal)
     }
@@ -136,16 +147,22 @@ impl S3 {
             .blobs
             .remove(blobs.map_err(Error::internal)?)
             .await;
-        self.shelf.names_mut().clear();
+        self.shelf.places_mut().clear();
         Ok(())
     }
 
     /// Whether there is a bucket of that name, whosever it is.
     pub fn bucket_exists(&self, bucket: &str) -> bool {
-        let names = self.shelf.names.read();
-        names
+        self.bucket_place(bucket).is_some()
+    }
+
+    /// Whose the bucket of that name is, and where; `None` if there is none.
+    pub fn bucket_place(&self, bucket: &str) -> Option<BucketPlace> {
+        let places = self.shelf.places.read();
+        places
             .unwrap_or_else(PoisonError::into_inner)
-            .contains(bucket)
+            .get(bucket)
+            .cloned()
     }
 
     /// The bucket's policy, if it has one. `NoSuchBucket` if there is no bucket.
@@ -237,8 +254,8 @@ impl Cx {
 }
 
 impl Shelf {
-    fn names_mut(&self) -> RwLockWriteGuard<'_, HashSet<String>> {
-        self.names.write().unwrap_or_else(PoisonError::into_inner)
+    fn places_mut(&self) -> RwLockWriteGuard<'_, HashMap<String, BucketPlace>> {
+        self.places.write().unwrap_or_else(PoisonError::into_inner)
     }
 
     async fn bucket(&self, name: &str) -> S3Result<Bucket> {

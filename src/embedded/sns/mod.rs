@@ -124,7 +124,7 @@ impl Sns {
     }
 
     /// Publishes for localtrail itself. `NotFound` if there is no topic.
-    pub async fn publish(&self, topic_arn: &str, message: &str) -> Result<(), Error> {
+    pub async fn publish(&self, topic_arn: &str, message: &str) -> Result<String, Error> {
         publish::publish_text(self, topic_arn, message).await
     }
 

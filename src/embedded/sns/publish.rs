@@ -106,13 +106,17 @@ pub(super) async fn publish(
 }
 
 /// Publish for localtrail itself.
-pub(super) async fn publish_text(sns: &Sns, topic_arn: &str, message: &str) -> Result<(), Error> {
+pub(super) async fn publish_text(
+    sns: &Sns,
+    topic_arn: &str,
+    message: &str,
+) -> Result<String, Error> {
     let topic = sns.topic(topic_arn).await?;
     let content = Content {
         message: message.to_owned(),
         ..Content::default()
     };
-    publish_to(sns, &topic, &content).await.map(drop)
+    publish_to(sns, &topic, &content).await
 }
 
 #[derive(Debug, Deserialize)]

@@ -517,9 +517,9 @@ impl Store {
         .await
     }
 
-    /// Names of all buckets.
-    pub async fn bucket_names(&self) -> sqlx::Result<Vec<String>> {
-        sqlx::query_scalar("select name from bucket")
+    /// All buckets: name, account, region.
+    pub async fn bucket_places(&self) -> sqlx::Result<Vec<(String, String, String)>> {
+        sqlx::query_as("select name, account, region from bucket")
             .fetch_all(&mut *self.connections.write().await?)
             .await
     }

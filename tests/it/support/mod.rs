@@ -1,5 +1,7 @@
 //! An application in process: a frozen clock, seeded ids, a temporary folder, and the real SDK on its router.
 
+pub(crate) mod wire;
+
 use std::net::{IpAddr, Ipv4Addr, SocketAddr};
 use std::sync::Arc;
 
@@ -23,6 +25,7 @@ use flate2::read::GzDecoder;
 use http_body_util::BodyExt;
 use localtrail::app::App;
 use localtrail::config::CommandLine;
+use localtrail::embedded::Caller;
 use localtrail::http::router;
 use localtrail::worker::Report;
 use serde_json::{Value, json};
@@ -215,19 +218,38 @@ impl TestApp {
         let listed = self
             .call("s3", "GET", &format!("/{bucket}?list-type=2"), "")
             .await;
-        let text = String::from_utf8(listed.body().to_vec()).unwrap();
-        let keys = text
-            .split("<Key>")
-            .skip(1)
-            .map(|rest| rest.split("</Key>").next().unwrap().to_owned());
         let mut files = Vec::new();
-        for key in keys {
+        for key in keys(listed.body()) {
             let (_, bytes) = self.object(bucket, &key).await;
-            let text = std::io::read_to_string(GzDecoder::new(bytes.as_ref())).unwrap();
-            let file: Value = serde_json::from_str(&text).unwrap();
-            files.push((key, file["Records"].as_array().unwrap().clone()));
+            files.push((key, log_file(&bytes)));
         }
         files
+    }
+
+    /// What the embedded S3 answers past the door, so that looking leaves no record.
+    async fn look(&self, path: &str) -> Bytes {
+        let caller = Caller {
+            account: ACCOUNT.to_owned(),
+            region: REGION.to_owned(),
+            principal_id: ACCOUNT.to_owned(),
+            arn: None,
+            access_key: None,
+        };
+        let request = Request::get(path).body(Body::empty()).unwrap();
+        let answer = self.app.embedded.s3.call(caller, request).await;
+        assert_eq!(answer.status(), StatusCode::OK, "{path}");
+        answer.into_body().collect().await.unwrap().to_bytes()
+    }
+
+    /// The keys in a bucket, read without a record.
+    pub(crate) async fn object_keys(&self, bucket: &str) -> Vec<String> {
+        let listed = self.look(&format!("/{bucket}?list-type=2")).await;
+        keys(&listed)
+    }
+
+    /// The records of a log file, read without a record.
+    pub(crate) async fn records(&self, bucket: &str, key: &str) -> Vec<Value> {
+        log_file(&self.look(&format!("/{bucket}/{key}")).await)
     }
 
     pub(crate) async fn object(&self, bucket: &str, key: &str) -> (HeaderMap, Bytes) {
@@ -248,6 +270,22 @@ pub(crate) fn allow(actions: &[&str], resources: &[&str]) -> String {
         "Resource": resources,
     });
     json!({ "Version": "2012-10-17", "Statement": [statement] }).to_string()
+}
+
+/// The keys in the answer of ListObjects.
+fn keys(listed: &[u8]) -> Vec<String> {
+    let text = String::from_utf8(listed.to_vec()).unwrap();
+    text.split("<Key>")
+        .skip(1)
+        .map(|rest| rest.split("</Key>").next().unwrap().to_owned())
+        .collect()
+}
+
+/// The records of a log file.
+fn log_file(bytes: &[u8]) -> Vec<Value> {
+    let text = std::io::read_to_string(GzDecoder::new(bytes)).unwrap();
+    let file: Value = serde_json::from_str(&text).unwrap();
+    file["Records"].as_array().unwrap().clone()
 }
 
 /// Names of events, in their order.
