@@ -21,6 +21,7 @@ use crate::embedded::s3::S3;
 use crate::embedded::sns::Sns;
 use crate::embedded::sts::Sts;
 use crate::http;
+use crate::record::keys::Keys;
 use crate::record::proxy::Upstream;
 use crate::record::{Recorder, Settings};
 use crate::store::{Lifetime, Store};
@@ -177,7 +178,8 @@ impl App {
             slot_ms: config.slot_ms(),
             body_limit: config.max_recorded_body,
         };
-        let recorder = Recorder::open(store.clone(), clock.clone(), ids.clone(), settings)
+        let keys = keys(&config)?;
+        let recorder = Recorder::open(store.clone(), clock.clone(), ids.clone(), settings, keys)
             .await
             .context("cannot read the identities")?;
         let delivery = Delivery {
@@ -329,6 +331,16 @@ fn target<E: Clone>(
         (None, Some(upstream)) => Target::Endpoint(upstream.clone()),
         (None, None) => Target::Nowhere,
     }
+}
+
+/// The access keys that callers are known by from the start.
+fn keys(config: &Config) -> anyhow::Result<Keys> {
+    let text = match &config.credentials {
+        Some(path) => std::fs::read_to_string(path)
+            .with_context(|| format!("cannot read the credentials {}", path.display()))?,
+        None => String::new(),
+    };
+    Keys::new(&text, config.verify_signatures).context("cannot read the credentials")
 }
 
 fn credentials(config: &Config) -> Option<Credentials> {

@@ -21,6 +21,7 @@ use serde_json::{Value, json};
 
 use super::import;
 use crate::app::App;
+use crate::aws::verify::same;
 use crate::config::PolicyCheck;
 use crate::store::ExportFilter;
 
@@ -103,16 +104,6 @@ async fn admit(
     }
     let message = "the control API answers on loopback, or with --control-token as a bearer token";
     AdminError(StatusCode::FORBIDDEN, message.to_owned()).into_response()
-}
-
-/// Compares in a time that does not tell where the two differ.
-fn same(given: &[u8], token: &[u8]) -> bool {
-    given.len() == token.len()
-        && given
-            .iter()
-            .zip(token)
-            .fold(0, |differ, (a, b)| differ | (a ^ b))
-            == 0
 }
 
 fn reply<T: Serialize + ?Sized>(status: StatusCode, body: &T) -> Response {

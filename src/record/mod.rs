@@ -4,6 +4,7 @@
 //! and counted. An event and the trails that take it are stored in one transaction, or neither is.
 
 pub mod identify;
+pub mod keys;
 pub mod proxy;
 mod sessions;
 
@@ -27,6 +28,7 @@ use crate::event::select::Selectors;
 use crate::event::{Event, Exchange, Outcome, build, catalog, version};
 use crate::store::{AppendError, NewEvent, Slot, Store};
 use identify::Identities;
+use keys::Keys;
 use proxy::Seen;
 
 /// Errors that AWS gives before a call reaches its service, and of which it writes no record.
@@ -69,6 +71,7 @@ pub struct Recorder {
     ids: Ids,
     settings: Settings,
     pub identities: Identities,
+    pub keys: Keys,
     takers: RwLock<(u64, Takers)>,
     pub counts: Counts,
 }
@@ -160,6 +163,7 @@ impl Recorder {
         clock: Clock,
         ids: Ids,
         settings: Settings,
+        keys: Keys,
     ) -> Result<Self, crate::store::Error> {
         let identities = Identities::load(store.clone()).await?;
         let takers = RwLock::new((u64::MAX, Takers::default()));
@@ -169,6 +173,7 @@ impl Recorder {
             ids,
             settings,
             identities,
+            keys,
             takers,
             counts: Counts::default(),
         })
@@ -238,6 +243,7 @@ impl Recorder {
             region,
             now,
         };
+        self.keys.learn(&call, params.as_ref(), &outcome);
         let principal = self
             .identities
             .principal(&call, &caller, params.as_ref(), &outcome);
@@ -370,6 +376,7 @@ impl Recorder {
     /// Forgets who calls with which key.
     pub fn forget(&self) {
         self.identities.forget();
+        self.keys.forget();
     }
 }
 
