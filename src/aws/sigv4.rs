@@ -106,7 +106,9 @@ fn in_header(parts: &Parts, value: &str) -> Result<Option<Signature>, SignatureE
 
 /// A parameter of an `Authorization` header, after its scheme.
 pub(super) fn parameter<'a>(parameters: &'a str, name: &str) -> Option<&'a str> {
-    let mut pairs = parameters.split(',').filter_map(|item| item.split_once('='));
+    let mut pairs = parameters
+        .split(',')
+        .filter_map(|item| item.split_once('='));
     let (_, value) = pairs.find(|(key, _)| key.trim() == name)?;
     Some(value.trim()).filter(|value| !value.is_empty())
 }

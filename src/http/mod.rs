@@ -176,10 +176,7 @@ async fn answer(app: Arc<App>, peer: SocketAddr, request: Request) -> Response {
 
 /// Whether AWS takes a call without a signature: where the model says so, and for the links in SNS's messages.
 fn may_be_unsigned(call: &Call) -> bool {
-    let is_link = matches!(
-        &*call.operation.name,
-        "ConfirmSubscription" | "Unsubscribe"
-    );
+    let is_link = matches!(&*call.operation.name, "ConfirmSubscription" | "Unsubscribe");
     call.operation.unsigned || (is_link && &*call.service.id == "sns")
 }
 

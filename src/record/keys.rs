@@ -198,7 +198,8 @@ fn parse(text: &str) -> Result<HashMap<String, Given>, CredentialsError> {
             "aws_secret_access_key" => profile.secret = value,
             "aws_session_token" => profile.token = value,
             "account_id" | "aws_account_id" => {
-                let is_account = |it: &String| it.len() == 12 && it.bytes().all(|b| b.is_ascii_digit());
+                let is_account =
+                    |it: &String| it.len() == 12 && it.bytes().all(|b| b.is_ascii_digit());
                 if !value.as_ref().is_some_and(is_account) {
                     return Err(error("an account id has 12 digits"));
                 }

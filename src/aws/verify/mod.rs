@@ -325,13 +325,9 @@ impl Given {
     fn in_header(parts: &Parts) -> Self {
         let value = header(&parts.headers, AUTHORIZATION.as_str()).unwrap_or_default();
         let (scheme, rest) = value.trim().split_once(' ').unwrap_or_default();
-        let parameter = |name| {
-            sigv4::parameter(rest, name)
-                .unwrap_or_default()
-                .to_owned()
-        };
-        let date = header(&parts.headers, "x-amz-date")
-            .or_else(|| header(&parts.headers, DATE.as_str()));
+        let parameter = |name| sigv4::parameter(rest, name).unwrap_or_default().to_owned();
+        let date =
+            header(&parts.headers, "x-amz-date").or_else(|| header(&parts.headers, DATE.as_str()));
         Self {
             scheme: scheme.to_owned(),
             credential: parameter("Credential"),
@@ -424,11 +420,7 @@ fn date_time(text: &str, given: &Given) -> Option<DateTime<Utc>> {
 }
 
 /// Whether everything is signed that has to be: the host, and for S3 the headers that are AWS's own.
-fn check_signed(
-    signed_headers: &[String],
-    parts: &Parts,
-    is_s3: bool,
-) -> Result<(), Refusal> {
+fn check_signed(signed_headers: &[String], parts: &Parts, is_s3: bool) -> Result<(), Refusal> {
     let is_signed = |name: &str| signed_headers.iter().any(|signed| signed == name);
     if !is_signed("host") {
         return Err(Refusal::HostUnsigned);

@@ -16,11 +16,19 @@ pub enum Refusal {
     /// No signature, and the operation needs one.
     Missing,
     /// The signature cannot be read.
-    Malformed { message: String, in_query: bool },
+    Malformed {
+        message: String,
+        in_query: bool,
+    },
     /// Not SigV4: SigV4A, or S3's SigV2.
-    Unsupported { scheme: &'static str },
+    Unsupported {
+        scheme: &'static str,
+    },
     /// No date, or none that can be read.
-    BadDate { given: String, in_query: bool },
+    BadDate {
+        given: String,
+        in_query: bool,
+    },
     /// The day in the credential scope is not that of the request.
     ScopeDate {
         scope: String,
@@ -29,7 +37,10 @@ pub enum Refusal {
         in_query: bool,
     },
     /// The credential scope does not end in `aws4_request`.
-    ScopeTerm { given: String, in_query: bool },
+    ScopeTerm {
+        given: String,
+        in_query: bool,
+    },
     /// The credential scope names another service than the request does.
     ScopeService {
         given: String,
@@ -64,7 +75,9 @@ pub enum Refusal {
     /// The body's framing is broken or ends early.
     BrokenBody,
     /// The body is longer than what is held to be checked, in bytes.
-    TooLong { limit: usize },
+    TooLong {
+        limit: usize,
+    },
 }
 
 /// A kind of service, by the errors that it gives.
@@ -274,16 +287,12 @@ impl Refusal {
             Self::HeadersUnsigned => {
                 "There were headers present in the request which were not signed"
             }
-            Self::NoContentHash => {
-                "Missing required header for this request: x-amz-content-sha256"
-            }
+            Self::NoContentHash => "Missing required header for this request: x-amz-content-sha256",
             Self::BadContentHash => {
                 "x-amz-content-sha256 must be UNSIGNED-PAYLOAD, STREAMING-UNSIGNED-PAYLOAD-TRAILER, \
                  STREAMING-AWS4-HMAC-SHA256-PAYLOAD, STREAMING-AWS4-HMAC-SHA256-PAYLOAD-TRAILER or a valid sha256 value."
             }
-            Self::UnknownKey => {
-                "The AWS Access Key Id you provided does not exist in our records."
-            }
+            Self::UnknownKey => "The AWS Access Key Id you provided does not exist in our records.",
             Self::BadToken => "The provided token is malformed or otherwise invalid.",
             Self::ExpiredToken => "The provided token has expired.",
             Self::HostUnsigned | Self::Mismatch => {
