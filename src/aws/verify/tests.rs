@@ -1,3 +1,5 @@
+//! Signatures by AWS's own examples, by the crate, and broken by hand.
+
 use bytes::Bytes;
 use chrono::{DateTime, TimeDelta, Utc};
 use http::request::Parts;
