@@ -142,8 +142,8 @@ def test_presigned_urls_hold_until_they_expire_and_as_they_are(verifying):
     status, text = http_error(get.replace("Expires=3600", "Expires=700000"))
     assert status == 400 and "<Code>AuthorizationQueryParametersError</Code>" in text
     assert http_error(urllib.request.Request(get, data=b"x", method="PUT"))[0] == 403
-    # A URL of SNS, too: its parameters stand beside the signature's.
-    url = server.signed("sts").generate_presigned_url("get_caller_identity", ExpiresIn=60)
+    # A URL of STS, too: its parameters stand beside the signature's.
+    url = server.signed("sts").generate_presigned_url("get_caller_identity", ExpiresIn=60, HttpMethod="GET")
     assert ACCOUNT in urllib.request.urlopen(urllib.request.Request(url)).read().decode()
     server.advance("PT20M")
     assert urllib.request.urlopen(get).read() == b"hello"
@@ -268,7 +268,7 @@ def test_an_object_that_is_not_what_its_hash_says_is_not_kept(verifying, moto, u
     s3.create_bucket(Bucket="data")
 
     def other_body(request, **_):
-        request.body = bytes(len(request.body) - 1) + b"!"
+        request.body = bytes(int(request.headers["Content-Length"]) - 1) + b"!"
 
     for size in (10, 5 << 20):
         s3.put_object(Bucket="data", Key="good", Body=bytes(size))
@@ -296,7 +296,7 @@ def test_keys_that_an_upstream_issues_are_learned(verifying, moto):
     iam.delete_access_key(UserName="alice", AccessKeyId=alice["key"])
     assert code_of(server.signed("sts", **alice).get_caller_identity) == "InvalidClientTokenId"
 
-    issued = server.signed("sts").assume_role(RoleArn=f"arn:aws:iam::{ACCOUNT}:role/r", RoleSessionName="s")["Credentials"]
+    issued = server.signed("sts").assume_role(RoleArn=f"arn:aws:iam::{ACCOUNT}:role/r", RoleSessionName="session")["Credentials"]
     session = {"key": issued["AccessKeyId"], "secret": issued["SecretAccessKey"]}
     server.signed("s3", **session, token=issued["SessionToken"]).list_buckets()
     assert code_of(server.signed("s3", **session).list_buckets) == "InvalidAccessKeyId"

@@ -598,7 +598,7 @@ async fn keys_of_sessions_are_learned_end_and_are_forgotten() {
     let (app, folder) = verifying().await;
     let assume = Sample {
         service: "sts",
-        body: "Action=AssumeRole&Version=2011-06-15&RoleSessionName=s&RoleArn=arn:aws:iam::111122223333:role/r&DurationSeconds=900",
+        body: "Action=AssumeRole&Version=2011-06-15&RoleSessionName=session&RoleArn=arn:aws:iam::111122223333:role/r&DurationSeconds=900",
         ..SAMPLES[1]
     };
     let answer = app.send(Caller::root(&app).request(&assume)).await;
@@ -684,7 +684,7 @@ async fn operations_that_need_no_signature_need_none() {
             .body(Body::from(body))
             .unwrap()
     };
-    let open = "Action=AssumeRoleWithWebIdentity&Version=2011-06-15&RoleSessionName=s&RoleArn=arn:aws:iam::111122223333:role/r&WebIdentityToken=eyJhbGciOiJub25lIn0.eyJzdWIiOiJhIiwiaXNzIjoiaHR0cHM6Ly9pZHAuZXhhbXBsZSIsImF1ZCI6ImMifQ.";
+    let open = "Action=AssumeRoleWithWebIdentity&Version=2011-06-15&RoleSessionName=session&RoleArn=arn:aws:iam::111122223333:role/r&WebIdentityToken=eyJhbGciOiJub25lIn0.eyJzdWIiOiJhIiwiaXNzIjoiaHR0cHM6Ly9pZHAuZXhhbXBsZSIsImF1ZCI6ImMifQ.";
     let answer = app.send(form(open)).await;
     assert!(answer.status().is_success(), "{answer:?}");
     let closed = "Action=GetCallerIdentity&Version=2011-06-15";
