@@ -10,6 +10,7 @@ mod verify;
 
 use std::net::{IpAddr, SocketAddr};
 use std::sync::Arc;
+use std::sync::atomic::Ordering;
 
 use axum::Router;
 use axum::body::Body;
@@ -26,6 +27,7 @@ use crate::app::App;
 use crate::aws::models;
 use crate::aws::route::{self, Call, Route};
 use crate::aws::sigv4::{self, Signature};
+use crate::aws::verify::Refusal;
 use crate::config::Embedded;
 use crate::policy::templates;
 use crate::record::proxy::{self, Seen, ToTheEnd, UpstreamError};
@@ -129,7 +131,7 @@ async fn answer(app: Arc<App>, peer: SocketAddr, request: Request) -> Response {
         false => (body, None),
         true => match verify::admit(&app, &parts, caller.signature.as_ref(), body).await {
             Ok((body, flaw)) => (body, Some(flaw)),
-            Err(refusal) => return replier.refused(&refusal, app.clock.now()),
+            Err(refusal) => return refused(&app, &replier, &refusal),
         },
     };
     if door != Door::Upstream
@@ -169,9 +171,15 @@ async fn answer(app: Arc<App>, peer: SocketAddr, request: Request) -> Response {
     };
     // A body that broke off was no call, whatever has been made of it.
     if let Some(refusal) = flaw.as_ref().and_then(Flaw::found) {
-        return replier.refused(refusal, app.clock.now());
+        return refused(&app, &replier, refusal);
     }
     recorded(&app, caller, takers, head, sent, response).await
+}
+
+/// The answer to a call that is not let in; AWS writes no record of such.
+fn refused(app: &App, replier: &Replier, refusal: &Refusal) -> Response {
+    app.recorder.counts.skipped.fetch_add(1, Ordering::Relaxed);
+    replier.refused(refusal, app.clock.now())
 }
 
 /// Whether AWS takes a call without a signature: where the model says so, and for the links in SNS's messages.

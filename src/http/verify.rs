@@ -15,7 +15,7 @@ use http::request::Parts;
 use http_body::{Body as _, Frame, SizeHint};
 use sha2::{Digest, Sha256};
 
-use super::{API_BODY_LIMIT, collect, drain, may_be_unsigned};
+use super::{API_BODY_LIMIT, Unread, collect, drain, may_be_unsigned};
 use crate::app::App;
 use crate::aws::body;
 use crate::aws::route::{self, Route};
@@ -58,9 +58,9 @@ pub(super) async fn admit(
         return refuse(refusal, body).await;
     }
     if claim.payload == Payload::Undeclared {
-        let Some(body) = collect(body, HELD_BODY_LIMIT).await else {
-            return Err(too_long(HELD_BODY_LIMIT));
-        };
+        let body = collect(body, HELD_BODY_LIMIT)
+            .await
+            .map_err(|error| unread(&error, HELD_BODY_LIMIT))?;
         claim.check_signature(parts, &key, &body)?;
         return Ok((Body::from(body), Flaw::default()));
     }
@@ -92,11 +92,11 @@ pub(super) async fn admit(
         return Ok((Body::new(checked), flaw));
     }
     match collect(Body::new(checked), HELD_BODY_LIMIT).await {
-        Some(body) => Ok((Body::from(body), flaw)),
-        None => Err(flaw
+        Ok(body) => Ok((Body::from(body), flaw)),
+        Err(error) => Err(flaw
             .found()
             .cloned()
-            .unwrap_or_else(|| too_long(HELD_BODY_LIMIT))),
+            .unwrap_or_else(|| unread(&error, HELD_BODY_LIMIT))),
     }
 }
 
@@ -105,9 +105,9 @@ async fn admit_unsigned(parts: &Parts, body: Body) -> Result<(Body, Flaw), Refus
     if parts.method == Method::OPTIONS {
         return Ok((body, Flaw::default()));
     }
-    let Some(raw) = collect(body, API_BODY_LIMIT).await else {
-        return Err(too_long(API_BODY_LIMIT));
-    };
+    let raw = collect(body, API_BODY_LIMIT)
+        .await
+        .map_err(|error| unread(&error, API_BODY_LIMIT))?;
     let form = body::decode(&parts.headers, &raw, API_BODY_LIMIT).unwrap_or_default();
     match route::find(parts, None, &form) {
         Route::Call(call) if may_be_unsigned(&call) => Ok((Body::from(raw), Flaw::default())),
@@ -121,8 +121,11 @@ async fn refuse<T>(refusal: Refusal, body: Body) -> Result<T, Refusal> {
     Err(refusal)
 }
 
-fn too_long(limit: usize) -> Refusal {
-    Refusal::TooLong { limit }
+fn unread(error: &Unread, limit: usize) -> Refusal {
+    match error {
+        Unread::TooLong => Refusal::TooLong { limit },
+        Unread::Broken => Refusal::BrokenBody,
+    }
 }
 
 enum Check {

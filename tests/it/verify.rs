@@ -195,6 +195,8 @@ async fn the_sdk_is_let_in_with_its_secret_and_not_with_another() {
 #[tokio::test]
 async fn each_fault_gets_the_error_of_its_service() {
     type Fault = fn(&mut Request<Body>);
+    /// Name, who signs, what is broken then, and the error of each sample.
+    type Case<'a> = (&'a str, Caller<'a>, Fault, [(u16, &'a str); 5]);
     let (app, _folder) = verifying().await;
     let good = Caller::root(&app);
     let skewed = Caller {
@@ -250,7 +252,7 @@ async fn each_fault_gets_the_error_of_its_service() {
     let body: Fault = |it| *it.body_mut() = Body::from("other");
     // Columns: S3, query, EC2, JSON, REST-JSON. A path is taken for S3's where no
     // signature can be read, and SigV2 was S3's alone.
-    let cases: &[(&str, Caller<'_>, Fault, [(u16, &str); 5])] = &[
+    let cases: &[Case<'_>] = &[
         (
             "no signature",
             good,
@@ -479,6 +481,11 @@ async fn each_fault_gets_the_error_of_its_service() {
         }
     }
     assert_eq!(app.events().await, Vec::<Value>::new());
+    let refused = cases.len() * SAMPLES.len();
+    let request = Request::get("/_localtrail/metrics").body(Body::empty());
+    let metrics = app.send(request.unwrap()).await;
+    let line = format!("localtrail_calls_skipped_total {refused}\n");
+    assert!(String::from_utf8_lossy(metrics.body()).contains(&line));
     for sample in &SAMPLES {
         let answer = app.send(good.request(sample)).await;
         let expected = match sample.service {

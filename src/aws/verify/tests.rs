@@ -207,7 +207,8 @@ fn what_is_signed_cannot_be_changed_and_what_is_not_can() {
     let outcome = |parts: &Parts, body: &[u8]| check(parts, S3_KEY, time(DAY), body).err();
     assert_eq!(outcome(&original(), b"body"), None);
     assert_eq!(outcome(&original(), b"b0dy"), Some(Refusal::Mismatch));
-    let changes: &[(&str, fn(&mut Parts), bool)] = &[
+    type Change = (&'static str, fn(&mut Parts), bool);
+    let changes: &[Change] = &[
         ("method", |it| it.method = Method::PUT, false),
         ("path", |it| it.uri = "/other?x=1&y".parse().unwrap(), false),
         (
@@ -252,6 +253,38 @@ fn what_is_signed_cannot_be_changed_and_what_is_not_can() {
         change(&mut parts);
         assert_eq!(outcome(&parts, b"body").is_none(), *holds, "{name}");
     }
+}
+
+/// JavaScript's SDK declares the hash to every service.
+#[test]
+fn a_hash_that_is_declared_is_the_one_that_was_signed() {
+    let hash = "230d8358dc8e8890b4c58deeb62912ee2f20357ae92a5cc861b98e68fe31acb5";
+    let mut parts = signed("POST /", "sns", &[("x-amz-content-sha256", hash)], b"body");
+    let claim = check(&parts, S3_KEY, time(DAY), b"").unwrap();
+    assert_eq!(claim.payload, Payload::Hash(hash.to_owned()));
+    for other in [hash.replace("230d", "230e").as_str(), "UNSIGNED-PAYLOAD"] {
+        let other = other.parse().unwrap();
+        parts.headers.insert("x-amz-content-sha256", other);
+        let outcome = check(&parts, S3_KEY, time(DAY), b"");
+        assert_eq!(outcome.err(), Some(Refusal::Mismatch));
+    }
+}
+
+/// HTTP/2 has the host in the URI, and none in the head.
+#[test]
+fn a_host_in_the_uri_is_as_good_as_one_in_the_head() {
+    let mut parts = signed("GET /?x=1", "sns", &[], b"");
+    parts.headers.remove("host");
+    let outcome = check(&parts, S3_KEY, time(DAY), b"");
+    assert_eq!(
+        outcome.err(),
+        Some(Refusal::Mismatch),
+        "there is none at all"
+    );
+    parts.uri = "http://localhost:4580/?x=1".parse().unwrap();
+    assert!(check(&parts, S3_KEY, time(DAY), b"").is_ok());
+    parts.uri = "http://localhost:4581/?x=1".parse().unwrap();
+    assert!(check(&parts, S3_KEY, time(DAY), b"").is_err());
 }
 
 #[test]
