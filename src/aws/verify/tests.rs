@@ -324,6 +324,100 @@ fn a_request_is_good_for_15_minutes_either_way() {
 }
 
 #[test]
+fn presigned_urls_have_a_life_that_they_say() {
+    let outcome = |service: &str, expires: &str, seconds: i64| {
+        let line = format!(
+            "GET /b/k?X-Amz-Algorithm=AWS4-HMAC-SHA256&X-Amz-Credential=AKIDEXAMPLE%2F20130524%2Feu-west-1%2F{service}%2Faws4_request\
+             &X-Amz-Date=20130524T000000Z{expires}&X-Amz-SignedHeaders=host&X-Amz-Signature=00"
+        );
+        let parts = head(&line, "host: localhost");
+        let claim = Claim::read(&parts, None, time(DAY + seconds));
+        claim.err().map(|refusal| {
+            let answer = refusal.answer(match service {
+                "s3" => Dialect::S3,
+                _ => Dialect::Query,
+            });
+            (answer.code, answer.message)
+        })
+    };
+    let hour = "&X-Amz-Expires=3600";
+    for (service, expires, seconds, expected) in [
+        ("s3", hour, 3_600, None),
+        (
+            "s3",
+            hour,
+            3_601,
+            Some(("AccessDenied", "Request has expired")),
+        ),
+        ("s3", hour, -900, None),
+        (
+            "s3",
+            hour,
+            -901,
+            Some(("AccessDenied", "Request is not valid yet")),
+        ),
+        (
+            "s3",
+            "",
+            0,
+            Some(("AuthorizationQueryParametersError", "Query-string")),
+        ),
+        (
+            "s3",
+            "&X-Amz-Expires=soon",
+            0,
+            Some((
+                "AuthorizationQueryParametersError",
+                "X-Amz-Expires should be",
+            )),
+        ),
+        (
+            "s3",
+            "&X-Amz-Expires=-1",
+            0,
+            Some((
+                "AuthorizationQueryParametersError",
+                "X-Amz-Expires must be non",
+            )),
+        ),
+        (
+            "s3",
+            "&X-Amz-Expires=604801",
+            0,
+            Some((
+                "AuthorizationQueryParametersError",
+                "X-Amz-Expires must be less",
+            )),
+        ),
+        ("s3", "&X-Amz-Expires=604800", 604_800, None),
+        ("sts", hour, 3_600, None),
+        (
+            "sts",
+            hour,
+            3_601,
+            Some(("SignatureDoesNotMatch", "Signature expired: 2013")),
+        ),
+        ("sts", "", 900, None),
+        (
+            "sts",
+            "",
+            901,
+            Some(("SignatureDoesNotMatch", "Signature expired: 2013")),
+        ),
+    ] {
+        let got = outcome(service, expires, seconds);
+        let fits = match (&got, expected) {
+            (None, None) => true,
+            (Some((code, message)), Some((wanted, start))) => {
+                *code == wanted && message.starts_with(start)
+            }
+            _ => false,
+        };
+        assert!(fits, "{service} {expires} {seconds}: {got:?}");
+    }
+}
+
+#[test]
 fn tokens_are_those_issued_and_end() {
     let mut parts = signed("GET /", "sns", &[], b"");
     let now = time(DAY);
