@@ -21,6 +21,7 @@ use crate::embedded::s3::S3;
 use crate::embedded::sns::Sns;
 use crate::embedded::sts::Sts;
 use crate::http;
+use crate::record::keys::Keys;
 use crate::record::proxy::Upstream;
 use crate::record::{BucketOwners, Recorder, Settings};
 use crate::store::{Lifetime, Store};
@@ -185,6 +186,7 @@ impl App {
             settings,
             takers.clone(),
             bucket_owners(&targets),
+            keys(&config)?,
         )
         .await
         .context("cannot read the identities")?;
@@ -345,6 +347,16 @@ fn target<E: Clone>(
 fn bucket_owners(targets: &Targets) -> BucketOwners {
     let targets = targets.clone();
     BucketOwners::new(move |bucket| Some(targets.bucket_place(bucket)?.account))
+}
+
+/// The access keys that callers are known by from the start.
+fn keys(config: &Config) -> anyhow::Result<Keys> {
+    let text = match &config.credentials {
+        Some(path) => std::fs::read_to_string(path)
+            .with_context(|| format!("cannot read the credentials {}", path.display()))?,
+        None => String::new(),
+    };
+    Keys::new(&text, config.verify_signatures).context("cannot read the credentials")
 }
 
 fn credentials(config: &Config) -> Option<Credentials> {

@@ -106,6 +106,20 @@ pub struct Config {
     #[arg(long, env = "LOCALTRAIL_REGION", value_name = "REGION", default_value = "us-east-1", value_parser = region)]
     pub region: String,
 
+    /// Refuse calls whose signature (SigV4) does not verify. Secrets come from --credentials, and from the answers of IAM
+    /// and STS that pass by since the start.
+    #[arg(
+        long,
+        env = "LOCALTRAIL_VERIFY_SIGNATURES",
+        requires = "credentials",
+        value_parser = clap::builder::BoolishValueParser::new()
+    )]
+    pub verify_signatures: bool,
+
+    /// Access keys that callers have: profiles as in ~/.aws/credentials. `account_id` in a profile is its key's account.
+    #[arg(long, env = "LOCALTRAIL_CREDENTIALS", value_name = "FILE")]
+    pub credentials: Option<PathBuf>,
+
     /// Length of a delivery slot, in seconds.
     #[arg(long, env = "LOCALTRAIL_DELIVERY_INTERVAL", value_name = "SECONDS", default_value = "300",
           value_parser = clap::value_parser!(u32).range(1..=86_400))]
@@ -355,6 +369,7 @@ mod tests {
             "--trails-per-region 0",
             "--bucket-policy-check maybe",
             "--delivery-access-key-id only",
+            "--verify-signatures",
         ] {
             assert!(parse(args).is_err(), "{args}");
         }

@@ -16,7 +16,8 @@
 //! * [`policy`] what bucket and topic policies allow CloudTrail. Pure.
 //! * [`store`] SQLite; the only SQL. One writer commits for all calls that wait at the same time.
 //! * [`takers`] which trails take an event, and the row that is stored of it.
-//! * [`record`] from a call seen to an event stored; `proxy` forwards to the upstream, `identify` knows who calls.
+//! * [`record`] from a call seen to an event stored; `proxy` forwards to the upstream, `identify` knows who calls,
+//!   `keys` the secrets that they sign with.
 //! * [`api`] the operations of CloudTrail, as rules: no HTTP, no SQL.
 //! * [`delivery`] the steps from events stored to files delivered; [`worker`] runs what is due.
 //! * [`embedded`] a small S3, SNS and STS; [`subscribers`] carries notifications to HTTP endpoints.

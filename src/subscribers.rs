@@ -1,6 +1,6 @@
 //! Carries what embedded SNS publishes to its HTTP subscribers: to this machine alone, and to hosts that
-//! `--sns-delivery-hosts` names, so that a topic is no way to make requests elsewhere. Tries each message a few times
-//! and then drops it, as SNS does.
+//! `--sns-delivery-hosts` names, so that a topic is no way to make requests elsewhere; for the same reason redirects are
+//! not followed. Tries each message a few times and then drops it, as SNS does.
 
 use std::time::Duration;
 
@@ -104,6 +104,13 @@ mod tests {
     use super::*;
 
     #[test]
+    fn a_metadata_address_is_called_only_where_it_is_named() {
+        let allowed = AllowedHosts::new(vec!["169.254.169.254".to_owned()]);
+        assert!(allowed.allow(&"http://169.254.169.254/latest".parse().unwrap()));
+        assert!(!allowed.allow(&"http://169.254.170.2/v2".parse().unwrap()));
+    }
+
+    #[test]
     fn only_this_machine_and_named_hosts_are_called() {
         let allowed = AllowedHosts::new(vec!["collector.test".to_owned()]);
         for (url, expected) in [
@@ -114,7 +121,17 @@ mod tests {
             ("http://Collector.Test/", true),
             ("http://192.0.2.1/", false),
             ("http://localhost.example/", false),
+            // Where clouds keep the machine's own credentials.
             ("http://169.254.169.254/latest", false),
+            ("http://[fd00:ec2::254]/latest", false),
+            ("http://[fe80::1]/", false),
+            ("http://metadata.google.internal/", false),
+            // Other spellings of an address, and a name before the host that counts.
+            ("http://2852039166/", false),
+            ("http://0xa9fea9fe/", false),
+            ("http://localhost@192.0.2.1/", false),
+            ("http://127.0.0.1:80@192.0.2.1/", false),
+            ("http://0.0.0.0/", false),
         ] {
             assert_eq!(allowed.allow(&url.parse().unwrap()), expected, "{url}");
         }

@@ -1,6 +1,6 @@
 //! What stands between a body's bytes and its content: `aws-chunked` framing and gzip.
 //!
-//! The signatures of chunks and trailers are skipped, not checked. Nothing here grows beyond a limit: neither what is
+//! The signatures of chunks and trailers are shown, not checked: that is [`super::verify`]'s. Nothing here grows beyond a limit: neither what is
 //! unpacked nor a line of the framing.
 //! <https://docs.aws.amazon.com/AmazonS3/latest/API/sigv4-streaming.html>
 
@@ -66,6 +66,19 @@ pub struct ChunkDecoder {
     trailers: Vec<(String, String)>,
 }
 
+/// One thing in a framed body.
+#[derive(Debug)]
+pub enum Part<'a> {
+    /// The line before a chunk: `10000;chunk-signature=…`.
+    Head(&'a [u8]),
+    /// Bytes of a chunk.
+    Data(&'a [u8]),
+    /// A chunk is over; the last, empty one too.
+    ChunkEnd,
+    /// The body is over; the trailers are those of [`ChunkDecoder::trailers`].
+    End(&'a [(String, String)]),
+}
+
 #[derive(Debug, Default)]
 enum State {
     /// Before `10000;chunk-signature=…`.
@@ -81,20 +94,37 @@ enum State {
 
 impl ChunkDecoder {
     /// Content bytes of the next piece, in order.
-    pub fn push(&mut self, mut piece: &[u8]) -> Result<Bytes, ChunkError> {
+    pub fn push(&mut self, piece: &[u8]) -> Result<Bytes, ChunkError> {
         let mut content = Vec::new();
+        self.read(piece, |part| {
+            if let Part::Data(data) = part {
+                content.extend_from_slice(data);
+            }
+        })?;
+        Ok(content.into())
+    }
+
+    /// Shows each part of the next piece, in order.
+    pub fn read(
+        &mut self,
+        mut piece: &[u8],
+        mut show: impl FnMut(Part<'_>),
+    ) -> Result<(), ChunkError> {
         while !piece.is_empty() {
             match self.state {
                 State::Data(left) => {
                     let length = usize::try_from(left).map_or(piece.len(), |l| l.min(piece.len()));
                     let (data, rest) = piece.split_at(length);
-                    content.extend_from_slice(data);
+                    show(Part::Data(data));
                     piece = rest;
                     let left = left - data.len() as u64;
                     self.state = match left {
                         0 => State::DataEnd,
                         left => State::Data(left),
                     };
+                    if left == 0 {
+                        show(Part::ChunkEnd);
+                    }
                 }
                 State::Complete => {
                     if piece.iter().any(|byte| !byte.is_ascii_whitespace()) {
@@ -106,11 +136,11 @@ impl ChunkDecoder {
                     let Some(line) = self.take_line(&mut piece)? else {
                         break;
                     };
-                    self.line_ended(&line)?;
+                    self.line_ended(&line, &mut show)?;
                 }
             }
         }
-        Ok(content.into())
+        Ok(())
     }
 
     /// Whether the final chunk and its trailers have been seen; a body that ends before is cut short.
@@ -145,17 +175,29 @@ impl ChunkDecoder {
         Ok(Some(line))
     }
 
-    fn line_ended(&mut self, line: &[u8]) -> Result<(), ChunkError> {
+    fn line_ended(
+        &mut self,
+        line: &[u8],
+        show: &mut impl FnMut(Part<'_>),
+    ) -> Result<(), ChunkError> {
         match self.state {
             State::Head => {
-                self.state = match chunk_size(line)? {
+                let size = chunk_size(line)?;
+                show(Part::Head(line));
+                self.state = match size {
                     0 => State::Trailers,
                     size => State::Data(size),
                 };
+                if size == 0 {
+                    show(Part::ChunkEnd);
+                }
             }
             State::DataEnd if line.is_empty() => self.state = State::Head,
             State::DataEnd => return Err(ChunkError("a chunk is longer than its head says")),
-            State::Trailers if line.is_empty() => self.state = State::Complete,
+            State::Trailers if line.is_empty() => {
+                self.state = State::Complete;
+                show(Part::End(&self.trailers));
+            }
             State::Trailers => {
                 let line = String::from_utf8_lossy(line);
                 let (name, value) = line

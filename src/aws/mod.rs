@@ -20,6 +20,7 @@ pub mod sigv4;
 mod testing;
 mod text;
 mod uri;
+pub mod verify;
 mod xml;
 
 use std::collections::HashMap;

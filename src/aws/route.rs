@@ -115,11 +115,6 @@ pub fn signing_name(parts: &Parts, signature: Option<&Signature>) -> String {
     if let Some(signature) = signature {
         return signature.service.clone();
     }
-    let by_target = || {
-        let (prefix, _) = target(&parts.headers)?;
-        let named = |entry: &&Entry| entry.target_prefix == Some(prefix);
-        Some(models().entries.iter().find(named)?.signing_name)
-    };
     let by_path = || {
         let (shape, _) = rpc_path(parts.uri.path())?;
         let named = |entry: &&Entry| entry.is_rpc(shape);
@@ -132,7 +127,7 @@ pub fn signing_name(parts: &Parts, signature: Option<&Signature>) -> String {
         Some(entry.signing_name)
     };
     let by_host = || service_of_host(host(parts)?);
-    let name = by_target()
+    let name = asked_for(parts)
         .or_else(by_path)
         .or_else(by_host)
         .or_else(by_version)
@@ -151,6 +146,13 @@ fn sign_in(parts: &Parts) -> Option<&'static str> {
     listed
         .filter(|_| is_json && parts.method == Method::POST)
         .map(|(_, name)| *name)
+}
+
+/// The signing name of the service that `X-Amz-Target` names, if any does.
+pub fn asked_for(parts: &Parts) -> Option<&'static str> {
+    let (prefix, _) = target(&parts.headers)?;
+    let named = |entry: &&Entry| entry.target_prefix == Some(prefix);
+    Some(models().entries.iter().find(named)?.signing_name)
 }
 
 /// The protocol that a caller of `service` expects an answer in, from the request's head alone.

@@ -1,7 +1,7 @@
 //! Signatures: reads one from a request (header or presigned query, SigV4 or SigV2), makes one.
 //!
-//! Reads who signed and for which service, not whether the signature holds. The canonical requests and keys are the
-//! `aws-sigv4` crate's.
+//! Reads who signed and for which service, not whether the signature holds: that is [`super::verify`]'s. The canonical
+//! requests and keys are the `aws-sigv4` crate's.
 
 use std::time::SystemTime;
 
@@ -53,8 +53,8 @@ pub enum SignatureError {
 }
 
 /// Schemes of version 4; SigV4A has a set of regions in place of one.
-const V4: &str = "AWS4-HMAC-SHA256";
-const V4A: &str = "AWS4-ECDSA-P256-SHA256";
+pub(super) const V4: &str = "AWS4-HMAC-SHA256";
+pub(super) const V4A: &str = "AWS4-ECDSA-P256-SHA256";
 
 /// The signature of a request, if it has one. Other schemes, such as `Bearer`, are none.
 pub fn parse(parts: &Parts) -> Result<Option<Signature>, SignatureError> {
@@ -83,16 +83,9 @@ fn in_header(parts: &Parts, value: &str) -> Result<Option<Signature>, SignatureE
     if scheme != V4 && scheme != V4A {
         return Ok(None);
     }
-    let parameter = |name: &str| {
-        let mut parameters = rest.split(',').filter_map(|item| item.split_once('='));
-        let found = parameters.find(|(key, _)| key.trim() == name);
-        found
-            .map(|(_, value)| value.trim())
-            .filter(|value| !value.is_empty())
-    };
     let mut missing = String::new();
     for name in ["Credential", "Signature", "SignedHeaders"] {
-        if parameter(name).is_none() {
+        if parameter(rest, name).is_none() {
             missing += &format!("Authorization header requires '{name}' parameter. ");
         }
     }
@@ -100,7 +93,7 @@ fn in_header(parts: &Parts, value: &str) -> Result<Option<Signature>, SignatureE
         missing +=
             "Authorization header requires existence of either a 'X-Amz-Date' or a 'Date' header. ";
     }
-    let (Some(credential), "") = (parameter("Credential"), missing.as_str()) else {
+    let (Some(credential), "") = (parameter(rest, "Credential"), missing.as_str()) else {
         let hash = STANDARD.encode(Sha256::digest(value));
         return Err(SignatureError::Incomplete(format!(
             "{missing}(Hashed with SHA-256 and encoded with Base64) Authorization={hash}"
@@ -109,6 +102,15 @@ fn in_header(parts: &Parts, value: &str) -> Result<Option<Signature>, SignatureE
     let regions = parts.headers.get("x-amz-region-set");
     let regions = regions.and_then(|regions| regions.to_str().ok());
     scoped(scheme, credential, regions, Form::Header, has_token).map(Some)
+}
+
+/// A parameter of an `Authorization` header, after its scheme.
+pub(super) fn parameter<'a>(parameters: &'a str, name: &str) -> Option<&'a str> {
+    let mut pairs = parameters
+        .split(',')
+        .filter_map(|item| item.split_once('='));
+    let (_, value) = pairs.find(|(key, _)| key.trim() == name)?;
+    Some(value.trim()).filter(|value| !value.is_empty())
 }
 
 /// `X-Amz-Credential=…&X-Amz-Signature=…`, or S3's `AWSAccessKeyId=…&Signature=…&Expires=…`.

@@ -1,8 +1,9 @@
 //! The control API under `/_localtrail/`: what tests move and read. Never recorded as events.
 //!
-//! Answers callers on this machine, or those who know the control token. Errors are `{"error":"…"}`.
+//! Answers callers on this machine, or those who know the control token; never a page in a browser that knows it not.
+//! Errors are `{"error":"…"}`.
 
-use std::net::SocketAddr;
+use std::net::{IpAddr, SocketAddr};
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
 
@@ -13,7 +14,7 @@ use axum::middleware::{self, Next};
 use axum::response::{IntoResponse, Response};
 use axum::routing::{get, post};
 use chrono::{DateTime, SecondsFormat, TimeDelta, Utc};
-use http::{HeaderValue, StatusCode, header};
+use http::{HeaderName, HeaderValue, StatusCode, header};
 use http_body_util::{BodyExt, Limited};
 use serde::{Deserialize, Serialize};
 use serde_json::value::RawValue;
@@ -21,6 +22,7 @@ use serde_json::{Value, json};
 
 use super::import;
 use crate::app::App;
+use crate::aws::verify::same;
 use crate::config::PolicyCheck;
 use crate::store::ExportFilter;
 
@@ -29,6 +31,16 @@ const BODY_LIMIT: usize = 256 << 20;
 /// Records in an answer, unless the caller says otherwise, and at most.
 const PAGE: u32 = 1_000;
 const LONGEST_PAGE: u32 = 10_000;
+
+/// On every answer: nothing of it is kept by a browser, or taken for something else than it is.
+const RESPONSE_HEADERS: [(HeaderName, &str); 3] = [
+    (header::CACHE_CONTROL, "no-store"),
+    (header::X_CONTENT_TYPE_OPTIONS, "nosniff"),
+    (
+        HeaderName::from_static("cross-origin-resource-policy"),
+        "same-origin",
+    ),
+];
 
 pub(super) type Result<T> = std::result::Result<T, AdminError>;
 
@@ -92,27 +104,51 @@ async fn admit(
             .get(header::AUTHORIZATION)
             .and_then(|value| value.as_bytes().strip_prefix(b"Bearer "))
             .is_some_and(|given| same(given, token.expose().as_bytes())),
-        // A page in a browser on this machine can call us too, but not without naming its origin.
-        None => {
-            peer.ip().to_canonical().is_loopback()
-                && !request.headers().contains_key(header::ORIGIN)
-        }
+        None => peer.ip().to_canonical().is_loopback() && !is_of_web_page(&request),
     };
-    if admitted {
-        return next.run(request).await;
+    let mut response = if admitted {
+        next.run(request).await
+    } else {
+        let message = "the control API answers on loopback, by a name such as 127.0.0.1 or localhost and to no web page, \
+                       or with --control-token as a bearer token";
+        AdminError(StatusCode::FORBIDDEN, message.to_owned()).into_response()
+    };
+    for (name, value) in RESPONSE_HEADERS {
+        let value = HeaderValue::from_static(value);
+        response.headers_mut().insert(name.clone(), value);
     }
-    let message = "the control API answers on loopback, or with --control-token as a bearer token";
-    AdminError(StatusCode::FORBIDDEN, message.to_owned()).into_response()
+    response
 }
 
-/// Compares in a time that does not tell where the two differ.
-fn same(given: &[u8], token: &[u8]) -> bool {
-    given.len() == token.len()
-        && given
-            .iter()
-            .zip(token)
-            .fold(0, |differ, (a, b)| differ | (a ^ b))
-            == 0
+/// Whether a page in a browser on this machine may be behind a request. It names its origin where it changes something
+/// or wants to read another origin's answer. Where its own name has been made to lead to us (DNS rebinding), it does
+/// not, but then that name is the request's host.
+fn is_of_web_page(request: &Request) -> bool {
+    let headers = request.headers();
+    let host = headers
+        .get(header::HOST)
+        .map(|host| host.to_str().unwrap_or_default())
+        .or_else(|| {
+            request
+                .uri()
+                .authority()
+                .map(|authority| authority.as_str())
+        });
+    headers.contains_key(header::ORIGIN) || host.is_some_and(|host| !is_loopback(host))
+}
+
+/// Whether a `Host` can lead nowhere but to this machine.
+fn is_loopback(host: &str) -> bool {
+    let name = match host.rsplit_once(':') {
+        Some((name, port)) if port.bytes().all(|byte| byte.is_ascii_digit()) => name,
+        _ => host,
+    };
+    let name = name.trim_matches(['[', ']']).to_ascii_lowercase();
+    let is_address = || {
+        name.parse()
+            .is_ok_and(|ip: IpAddr| ip.to_canonical().is_loopback())
+    };
+    name == "localhost" || name.ends_with(".localhost") || is_address()
 }
 
 fn reply<T: Serialize + ?Sized>(status: StatusCode, body: &T) -> Response {
@@ -480,6 +516,29 @@ fn rfc3339(time: DateTime<Utc>) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn only_names_that_cannot_be_rebound_are_of_this_machine() {
+        for (host, expected) in [
+            ("127.0.0.1:4580", true),
+            ("127.8.9.1", true),
+            ("[::1]:4580", true),
+            ("[::1]", true),
+            ("[::ffff:127.0.0.1]:80", true),
+            ("localhost", true),
+            ("LocalHost:4580", true),
+            ("trail.localhost:4580", true),
+            ("site.example:4580", false),
+            ("127.0.0.1.site.example", false),
+            ("localhost.site.example", false),
+            ("notlocalhost", false),
+            ("0.0.0.0:4580", false),
+            ("192.0.2.1", false),
+            ("", false),
+        ] {
+            assert_eq!(is_loopback(host), expected, "{host}");
+        }
+    }
 
     #[test]
     fn durations_are_read() {

@@ -109,8 +109,7 @@ async fn call_form(
         return replier.error(StatusCode::BAD_REQUEST, "InvalidAction", message);
     };
     let operation = &call.operation.name;
-    let is_link = matches!(&**operation, "ConfirmSubscription" | "Unsubscribe");
-    if caller.signature.is_none() && !call.operation.unsigned && !is_link {
+    if caller.signature.is_none() && !super::may_be_unsigned(&call) {
         let message = "Request is missing Authentication Token";
         return replier.error(StatusCode::FORBIDDEN, "MissingAuthenticationToken", message);
     }

@@ -6,9 +6,11 @@ pub mod connections;
 mod embedded;
 mod import;
 mod reply;
+mod verify;
 
 use std::net::{IpAddr, SocketAddr};
 use std::sync::Arc;
+use std::sync::atomic::Ordering;
 
 use axum::Router;
 use axum::body::Body;
@@ -25,6 +27,7 @@ use crate::app::App;
 use crate::aws::models;
 use crate::aws::route::{self, Call, Route};
 use crate::aws::sigv4::{self, Signature};
+use crate::aws::verify::Refusal;
 use crate::config::Embedded;
 use crate::event::own::OwnCall;
 use crate::policy::templates;
@@ -32,6 +35,7 @@ use crate::record::CallSeen;
 use crate::record::proxy::{self, Seen, ToTheEnd, UpstreamError};
 use crate::takers::Logging;
 use reply::Replier;
+use verify::Flaw;
 
 /// Longest body of a call to CloudTrail itself.
 const API_BODY_LIMIT: usize = 1 << 20;
@@ -110,14 +114,28 @@ async fn answer(app: Arc<App>, peer: SocketAddr, request: Request) -> Response {
         .as_ref()
         .map(|signature| signature.region.clone())
         .filter(|region| !region.is_empty());
+    let key_account = readable
+        .as_ref()
+        .and_then(|signature| app.recorder.keys.account(&signature.access_key))
+        .map(ToOwned::to_owned);
     let caller = Caller {
         signing_name,
         region: region.unwrap_or_else(|| app.config.region.clone()),
         peer: peer.ip(),
-        default_account: app.default_account().await,
+        default_account: match key_account {
+            Some(account) => account,
+            None => app.default_account().await,
+        },
         signature: readable,
     };
     let replier = Replier::new(&parts, &caller, &app.ids);
+    let (body, flaw) = match app.config.verify_signatures {
+        false => (body, None),
+        true => match verify::admit(&app, &parts, caller.signature.as_ref(), body).await {
+            Ok((body, flaw)) => (body, Some(flaw)),
+            Err(refusal) => return refused(&app, &replier, &refusal),
+        },
+    };
     if door != Door::Upstream
         && let Err(error) = signature
     {
@@ -154,6 +172,10 @@ async fn answer(app: Arc<App>, peer: SocketAddr, request: Request) -> Response {
             replier.error(StatusCode::NOT_IMPLEMENTED, "ServiceUnavailable", &message)
         }
     };
+    // A body that broke off was no call, whatever has been made of it.
+    if let Some(refusal) = flaw.as_ref().and_then(Flaw::found) {
+        return refused(&app, &replier, refusal);
+    }
     recorded(
         &app,
         caller,
@@ -164,6 +186,18 @@ async fn answer(app: Arc<App>, peer: SocketAddr, request: Request) -> Response {
         own_calls.take(),
     )
     .await
+}
+
+/// The answer to a call that is not let in; AWS writes no record of such.
+fn refused(app: &App, replier: &Replier, refusal: &Refusal) -> Response {
+    app.recorder.counts.skipped.fetch_add(1, Ordering::Relaxed);
+    replier.refused(refusal, app.clock.now())
+}
+
+/// Whether AWS takes a call without a signature: where the model says so, and for the links in SNS's messages.
+fn may_be_unsigned(call: &Call) -> bool {
+    let is_link = matches!(&*call.operation.name, "ConfirmSubscription" | "Unsubscribe");
+    call.operation.unsigned || (is_link && &*call.service.id == "sns")
 }
 
 /// The signing name of the service asked for, and the body. Of an unsigned query call only its

@@ -2,6 +2,7 @@
 
 use axum::body::Body;
 use axum::response::Response;
+use chrono::{DateTime, Utc};
 use http::request::Parts;
 use http::{HeaderName, HeaderValue, Method, StatusCode, header};
 
@@ -11,6 +12,7 @@ use crate::aws::encode;
 use crate::aws::model::Protocol;
 use crate::aws::route;
 use crate::aws::sigv4::SignatureError;
+use crate::aws::verify::{Dialect, Refusal};
 use crate::clock::{Ids, alphabet};
 
 /// When the policy templates were written, as their names say.
@@ -101,12 +103,27 @@ impl Replier {
 
     /// An `Authorization` that cannot be read; services differ in how they call it.
     pub(super) fn incomplete_signature(&self, error: &SignatureError) -> Response {
-        let code = match self.protocol {
-            _ if self.is_s3 => "AuthorizationHeaderMalformed",
-            Protocol::Query | Protocol::Ec2 | Protocol::RestXml => "IncompleteSignature",
-            Protocol::Json | Protocol::RestJson | Protocol::Cbor => "IncompleteSignatureException",
+        let refusal = Refusal::Malformed {
+            message: error.to_string(),
+            in_query: false,
         };
-        self.error(StatusCode::BAD_REQUEST, code, &error.to_string())
+        self.refusal(&refusal)
+    }
+
+    /// A request that `--verify-signatures` does not let in. SDKs that find their clock wrong set it by our `Date`.
+    pub(super) fn refused(&self, refusal: &Refusal, now: DateTime<Utc>) -> Response {
+        let mut response = self.refusal(refusal);
+        let now = now.format("%a, %d %b %Y %H:%M:%S GMT").to_string();
+        if let Ok(now) = HeaderValue::from_str(&now) {
+            response.headers_mut().insert(header::DATE, now);
+        }
+        response
+    }
+
+    fn refusal(&self, refusal: &Refusal) -> Response {
+        let answer = refusal.answer(Dialect::of(self.protocol, self.is_s3));
+        let status = StatusCode::from_u16(answer.status).unwrap_or(StatusCode::FORBIDDEN);
+        self.error(status, answer.code, &answer.message)
     }
 
     /// An error of CloudTrail. What lies beneath one of ours is logged here, once, and not told.

@@ -4,6 +4,7 @@
 //! and counted. All events of a call, and the trails that take them, are stored in one transaction, or none is.
 
 pub mod identify;
+pub mod keys;
 pub mod proxy;
 mod sessions;
 
@@ -27,6 +28,7 @@ use crate::event::{Event, Exchange, Outcome, build, unlogged};
 use crate::store::{AppendError, Store};
 use crate::takers::{Logging, Takers};
 use identify::Identities;
+use keys::Keys;
 use proxy::Seen;
 
 /// How records are made.
@@ -49,6 +51,7 @@ pub struct Recorder {
     pub identities: Identities,
     takers: Takers,
     bucket_owners: BucketOwners,
+    pub keys: Keys,
     pub counts: Counts,
 }
 
@@ -114,6 +117,7 @@ impl Recorder {
         settings: Settings,
         takers: Takers,
         bucket_owners: BucketOwners,
+        keys: Keys,
     ) -> Result<Self, crate::store::Error> {
         let identities = Identities::load(store.clone()).await?;
         Ok(Self {
@@ -122,6 +126,7 @@ impl Recorder {
             ids,
             settings,
             identities,
+            keys,
             takers,
             bucket_owners,
             counts: Counts::default(),
@@ -199,6 +204,7 @@ impl Recorder {
             region,
             now,
         };
+        self.keys.learn(&call, params.as_ref(), &outcome);
         let principal = self
             .identities
             .principal(&call, &caller, params.as_ref(), &outcome);
@@ -279,6 +285,7 @@ impl Recorder {
     /// Forgets who calls with which key.
     pub fn forget(&self) {
         self.identities.forget();
+        self.keys.forget();
     }
 }
 

@@ -156,6 +156,35 @@ def test_notifications_reach_http_subscribers(server, subscriber):
     server.aws("sns", "list-topics")
 
 
+def test_a_subscriber_does_not_lead_elsewhere(server, subscriber):
+    class Redirect(http.server.BaseHTTPRequestHandler):
+        def do_POST(self):
+            self.rfile.read(int(self.headers["Content-Length"]))
+            asked.put(self.path)
+            self.send_response(307)
+            self.send_header("Location", subscriber.url)
+            self.send_header("Content-Length", "0")
+            self.end_headers()
+
+        def log_message(self, *_):
+            pass
+
+    asked = queue.Queue()
+    endpoint = http.server.ThreadingHTTPServer(("127.0.0.1", 0), Redirect)
+    threading.Thread(target=endpoint.serve_forever, daemon=True).start()
+    sns = server.client("sns")
+    topic = sns.create_topic(Name="deliveries")["TopicArn"]
+    sns.subscribe(TopicArn=topic, Protocol="http", Endpoint=f"http://127.0.0.1:{endpoint.server_port}/away")
+    for _ in range(3):  # as often as it is tried
+        assert asked.get(timeout=20) == "/away"
+    sns.subscribe(TopicArn=topic, Protocol="http", Endpoint="http://169.254.169.254/latest/meta-data")
+    sns.subscribe(TopicArn=topic, Protocol="http", Endpoint=subscriber.url)
+    assert subscriber.get(timeout=20)[1]["Type"] == "SubscriptionConfirmation"
+    assert subscriber.empty()
+    endpoint.shutdown()
+    assert "no notification to 169.254.169.254" in server.log
+
+
 def test_sts_gives_keys_that_say_who_calls(server):
     sts = server.client("sts")
     assert sts.get_caller_identity()["Arn"] == f"arn:aws:iam::{ACCOUNT}:root"

@@ -1,0 +1,236 @@
+//! `--verify-signatures`: lets a request in, or says why not, before anything else is done with it.
+//!
+//! What SigV4 demands is [`crate::aws::verify`]'s; here it meets the keys, the clock and the body. An object's bytes
+//! are not held: they are checked as they pass, and the body breaks off before its end where they are not what was
+//! signed, so that whoever takes them has no whole object. All other bodies are checked before the call is made.
+
+use std::pin::Pin;
+use std::sync::{Arc, OnceLock};
+use std::task::{Context, Poll, ready};
+
+use axum::body::Body;
+use bytes::Bytes;
+use http::Method;
+use http::request::Parts;
+use http_body::{Body as _, Frame, SizeHint};
+use sha2::{Digest, Sha256};
+
+use super::{API_BODY_LIMIT, Unread, collect, drain, may_be_unsigned};
+use crate::app::App;
+use crate::aws::body;
+use crate::aws::route::{self, Route};
+use crate::aws::sigv4::Signature;
+use crate::aws::verify::{ChunkVerifier, Claim, Payload, Refusal, hex, same};
+
+/// Longest body that is held to be checked: a function's code of 50 MB, in base64, is the longest that a service but S3
+/// takes.
+const HELD_BODY_LIMIT: usize = 72 << 20;
+/// S3's operations that take an object's bytes, whatever their length.
+const TAKE_OBJECTS: &[&str] = &["PutObject", "UploadPart", "WriteGetObjectResponse"];
+
+/// Why a body that is passed on was broken off. Nothing while it is good.
+#[derive(Clone, Debug, Default)]
+pub(super) struct Flaw(Arc<OnceLock<Refusal>>);
+
+impl Flaw {
+    pub(super) fn found(&self) -> Option<&Refusal> {
+        self.0.get()
+    }
+}
+
+/// Lets a request in: gives back its body, checked or to be checked as it is read.
+pub(super) async fn admit(
+    app: &App,
+    parts: &Parts,
+    signature: Option<&Signature>,
+    body: Body,
+) -> Result<(Body, Flaw), Refusal> {
+    let now = app.clock.now();
+    let claim = match Claim::read(parts, route::asked_for(parts), now) {
+        Ok(claim) => claim,
+        Err(Refusal::Missing) => return admit_unsigned(parts, body).await,
+        Err(refusal) => return refuse(refusal, body).await,
+    };
+    let Some(key) = app.recorder.keys.get(&claim.access_key) else {
+        return refuse(Refusal::UnknownKey, body).await;
+    };
+    if let Err(refusal) = claim.check_token(&key, now) {
+        return refuse(refusal, body).await;
+    }
+    if claim.payload == Payload::Undeclared {
+        let body = collect(body, HELD_BODY_LIMIT)
+            .await
+            .map_err(|error| unread(&error, HELD_BODY_LIMIT))?;
+        claim.check_signature(parts, &key, &body)?;
+        return Ok((Body::from(body), Flaw::default()));
+    }
+    if let Err(refusal) = claim.check_signature(parts, &key, &[]) {
+        return refuse(refusal, body).await;
+    }
+    let check = match &claim.payload {
+        Payload::Undeclared | Payload::Unsigned(_) => return Ok((body, Flaw::default())),
+        Payload::Hash(expected) => Check::Hash {
+            hasher: Sha256::new(),
+            expected: expected.to_ascii_lowercase(),
+        },
+        Payload::Chunks { trailers } => Check::Chunks(Box::new(claim.chunks(&key, *trailers))),
+    };
+    let flaw = Flaw::default();
+    let checked = Checked {
+        inner: body,
+        check,
+        held: None,
+        is_over: false,
+        flaw: flaw.clone(),
+    };
+    let takes_object = matches!(
+        route::find(parts, signature, &[]),
+        Route::Call(call) if &*call.service.id == "s3" && TAKE_OBJECTS.contains(&&*call.operation.name)
+    );
+    // An empty one is as good as at hand.
+    if takes_object && !checked.inner.is_end_stream() {
+        return Ok((Body::new(checked), flaw));
+    }
+    match collect(Body::new(checked), HELD_BODY_LIMIT).await {
+        Ok(body) => Ok((Body::from(body), flaw)),
+        Err(error) => Err(flaw
+            .found()
+            .cloned()
+            .unwrap_or_else(|| unread(&error, HELD_BODY_LIMIT))),
+    }
+}
+
+/// A request without a signature: those few operations that need none, and what a browser asks beforehand.
+async fn admit_unsigned(parts: &Parts, body: Body) -> Result<(Body, Flaw), Refusal> {
+    if parts.method == Method::OPTIONS {
+        return Ok((body, Flaw::default()));
+    }
+    let raw = collect(body, API_BODY_LIMIT)
+        .await
+        .map_err(|error| unread(&error, API_BODY_LIMIT))?;
+    let form = body::decode(&parts.headers, &raw, API_BODY_LIMIT).unwrap_or_default();
+    match route::find(parts, None, &form) {
+        Route::Call(call) if may_be_unsigned(&call) => Ok((Body::from(raw), Flaw::default())),
+        _ => Err(Refusal::Missing),
+    }
+}
+
+/// A caller who is still sending does not read an answer.
+async fn refuse<T>(refusal: Refusal, body: Body) -> Result<T, Refusal> {
+    drain(body).await;
+    Err(refusal)
+}
+
+fn unread(error: &Unread, limit: usize) -> Refusal {
+    match error {
+        Unread::TooLong => Refusal::TooLong { limit },
+        Unread::Broken => Refusal::BrokenBody,
+    }
+}
+
+enum Check {
+    Hash { hasher: Sha256, expected: String },
+    Chunks(Box<ChunkVerifier>),
+}
+
+impl Check {
+    fn push(&mut self, data: &[u8]) -> Result<(), Refusal> {
+        match self {
+            Self::Hash { hasher, .. } => {
+                hasher.update(data);
+                Ok(())
+            }
+            Self::Chunks(verifier) => verifier.push(data),
+        }
+    }
+
+    fn end(&mut self) -> Result<(), Refusal> {
+        match self {
+            Self::Hash { hasher, expected } => {
+                let hash = hex(&std::mem::take(hasher).finalize());
+                match same(hash.as_bytes(), expected.as_bytes()) {
+                    true => Ok(()),
+                    false => Err(Refusal::BodyMismatch),
+                }
+            }
+            Self::Chunks(verifier) => verifier.end(),
+        }
+    }
+}
+
+/// A body that is checked as it passes. Holds back one frame, so that the last one passes only once all is known to be
+/// good: a taker that counts bytes would else have the object before its flaw is found.
+struct Checked {
+    inner: Body,
+    check: Check,
+    held: Option<Bytes>,
+    is_over: bool,
+    flaw: Flaw,
+}
+
+impl Checked {
+    fn broken(&mut self, refusal: Refusal) -> Poll<Option<Result<Frame<Bytes>, axum::Error>>> {
+        self.is_over = true;
+        self.held = None;
+        let _ = self.flaw.0.set(refusal);
+        let error = std::io::Error::new(
+            std::io::ErrorKind::InvalidData,
+            "the body is not the one that was signed",
+        );
+        Poll::Ready(Some(Err(axum::Error::new(error))))
+    }
+}
+
+impl http_body::Body for Checked {
+    type Data = Bytes;
+    type Error = axum::Error;
+
+    fn poll_frame(
+        mut self: Pin<&mut Self>,
+        cx: &mut Context<'_>,
+    ) -> Poll<Option<Result<Frame<Bytes>, axum::Error>>> {
+        while !self.is_over {
+            match ready!(Pin::new(&mut self.inner).poll_frame(cx)) {
+                Some(Ok(frame)) => {
+                    // Trailers of HTTP itself are nothing that AWS's clients send.
+                    let Ok(data) = frame.into_data() else {
+                        continue;
+                    };
+                    if let Err(refusal) = self.check.push(&data) {
+                        return self.broken(refusal);
+                    }
+                    if let Some(data) = self.held.replace(data) {
+                        return Poll::Ready(Some(Ok(Frame::data(data))));
+                    }
+                }
+                Some(Err(error)) => {
+                    self.is_over = true;
+                    self.held = None;
+                    return Poll::Ready(Some(Err(error)));
+                }
+                None => {
+                    self.is_over = true;
+                    if let Err(refusal) = self.check.end() {
+                        return self.broken(refusal);
+                    }
+                }
+            }
+        }
+        Poll::Ready(self.held.take().map(|data| Ok(Frame::data(data))))
+    }
+
+    fn is_end_stream(&self) -> bool {
+        self.is_over && self.held.is_none()
+    }
+
+    fn size_hint(&self) -> SizeHint {
+        let held = self.held.as_ref().map_or(0, |data| data.len() as u64);
+        let inner = self.inner.size_hint();
+        let mut hint = SizeHint::new();
+        if let Some(upper) = inner.upper() {
+            hint.set_upper(upper + held);
+        }
+        hint.set_lower(inner.lower() + held);
+        hint
+    }
+}

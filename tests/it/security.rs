@@ -1,0 +1,259 @@
+//! What must not work: text that means something elsewhere (SQL, paths, header lines), and bodies that grow.
+
+use std::io::Write;
+use std::path::Path;
+
+use axum::body::Body;
+use axum::http::{Request, StatusCode};
+use flate2::Compression;
+use flate2::write::GzEncoder;
+use serde_json::{Value, json};
+
+use crate::support::{ACCOUNT, REGION, TestApp};
+
+/// Text that would end a string, a statement or a line somewhere.
+const HOSTILE: &[&str] = &[
+    "'; drop table event; --",
+    "\" or 1=1 --",
+    "x' union select record from event --",
+    "%' or '%'='",
+    "a\u{0}b",
+    "$(id)`id`",
+    "{{7*7}}",
+];
+
+#[tokio::test]
+async fn sql_in_text_is_text() {
+    let app = TestApp::new().await;
+    let sdk = app.logging_trail().await;
+    let stored = app.events().await.len();
+    for text in HOSTILE {
+        let record = json!({ "eventSource": "own.example", "eventName": text,
+                             "userIdentity": { "accountId": ACCOUNT, "userName": text } });
+        let (status, _) = app
+            .control("POST", "events", json!({ "Records": [record] }))
+            .await;
+        assert_eq!(status, StatusCode::OK, "{text}");
+        let quoted: String = text.bytes().map(|byte| format!("%{byte:02x}")).collect();
+        for filter in ["eventName", "userName"] {
+            let (_, found) = app
+                .control("GET", &format!("events?{filter}={quoted}"), Value::Null)
+                .await;
+            let found = found["Records"].as_array().unwrap();
+            assert_eq!(found.len(), 1, "{filter} {text}");
+            assert_eq!(found[0]["eventName"], *text);
+        }
+        // What a field's form does not allow is refused, not run.
+        drop(sdk.get_trail().name(*text).send().await);
+        drop(sdk.list_tags().resource_id_list(*text).send().await);
+        drop(sdk.lookup_events().next_token(*text).send().await);
+        let form = format!("Action=CreateTopic&Version=2010-03-31&Name={quoted}");
+        drop(app.call("sns", "POST", "/", &form).await);
+        drop(app.call("s3", "PUT", &format!("/logs/{quoted}"), "x").await);
+        drop(
+            app.call(
+                "s3",
+                "GET",
+                &format!("/logs?list-type=2&prefix={quoted}"),
+                "",
+            )
+            .await,
+        );
+    }
+    assert!(app.events().await.len() >= stored + HOSTILE.len());
+    assert!(sdk.get_trail().name("main").send().await.is_ok());
+}
+
+fn files_in(folder: &Path, found: &mut Vec<String>) {
+    for entry in std::fs::read_dir(folder).unwrap() {
+        let path = entry.unwrap().path();
+        match path.is_dir() {
+            true => files_in(&path, found),
+            false => found.push(path.display().to_string()),
+        }
+    }
+}
+
+#[tokio::test]
+async fn keys_and_buckets_are_no_paths() {
+    let outer = tempfile::tempdir().unwrap();
+    let folder = outer.path().join("data");
+    let app = TestApp::with(&format!("--data-dir {}", folder.display())).await;
+    app.bucket("logs").await;
+    for key in [
+        "../escape",
+        "../../escape",
+        "..%2F..%2Fescape",
+        "%2e%2e/%2e%2e/escape",
+        "/etc/escape",
+        "%2Fetc%2Fescape",
+        "a/./../../../escape",
+        "..%5C..%5Cescape",
+        "escape%00.txt",
+    ] {
+        let path = format!("/logs/{key}");
+        let put = app.call("s3", "PUT", &path, key).await;
+        let got = app.call("s3", "GET", &path, "").await;
+        // Either the key is text like any other, or it is refused.
+        assert!(put.status().is_success() || put.status().is_client_error());
+        assert_eq!(
+            put.status().is_success(),
+            got.status().is_success(),
+            "{key}"
+        );
+        if put.status().is_success() {
+            assert_eq!(got.body(), key.as_bytes());
+        }
+    }
+    for bucket in [
+        "..",
+        "%2e%2e",
+        "..%2Fescape",
+        ".%2Fescape",
+        "a%2F..%2Fescape",
+    ] {
+        let put = app.call("s3", "PUT", &format!("/{bucket}"), "").await;
+        // Where the name has a slash in it, it is a key in a bucket that is not there.
+        assert!(put.status().is_client_error(), "{bucket} {}", put.status());
+    }
+    let mut found = Vec::new();
+    files_in(outer.path(), &mut found);
+    assert!(
+        !found.iter().any(|path| path.contains("escape")),
+        "{found:?}"
+    );
+    assert!(
+        found
+            .iter()
+            .all(|path| Path::new(path).starts_with(&folder))
+    );
+}
+
+#[tokio::test]
+async fn no_line_can_be_put_into_an_answers_head() {
+    let app = TestApp::new().await;
+    app.bucket("logs").await;
+    app.call("s3", "PUT", "/logs/k", "x").await;
+    let line = "a%0D%0Aset-cookie:%20x=1%0D%0A%0D%0Abody";
+    for path in [
+        format!("/logs/k?response-content-disposition={line}"),
+        format!("/logs/k?response-content-type={line}"),
+        format!("/logs/k?response-cache-control={line}"),
+        format!("/logs?list-type=2&prefix={line}&encoding-type=url"),
+        format!("/logs/{line}"),
+        format!("/{line}"),
+        format!("/_localtrail/{line}"),
+        format!("/_localtrail/events?eventName={line}"),
+    ] {
+        let answer = app.call("s3", "GET", &path, "").await;
+        assert!(!answer.headers().contains_key("set-cookie"), "{path}");
+        for (name, value) in answer.headers() {
+            let bytes = value.as_bytes();
+            assert!(!bytes.contains(&b'\r') && !bytes.contains(&b'\n'), "{name}");
+        }
+    }
+}
+
+#[tokio::test]
+async fn a_zipped_form_grows_to_the_limit_and_no_further() {
+    let app = TestApp::new().await;
+    let mut zip = GzEncoder::new(Vec::new(), Compression::best());
+    let message = "Action=Publish&Version=2010-03-31&TopicArn=x&Message=";
+    zip.write_all(message.as_bytes()).unwrap();
+    zip.write_all(&vec![b'a'; 256 << 20]).unwrap();
+    let bomb = zip.finish().unwrap();
+    assert!(bomb.len() < 1 << 20);
+    let request = |service: &str| {
+        let scope = format!("{ACCOUNT}/20261122/{REGION}/{service}/aws4_request");
+        Request::post("/")
+            .header("host", "127.0.0.1:4580")
+            .header("content-type", "application/x-www-form-urlencoded")
+            .header("content-encoding", "gzip")
+            .header("x-amz-date", "20261122T150130Z")
+            .header(
+                "authorization",
+                format!("AWS4-HMAC-SHA256 Credential={scope}, SignedHeaders=host, Signature=0"),
+            )
+            .body(Body::from(bomb.clone()))
+            .unwrap()
+    };
+    for service in ["sns", "sts", "cloudtrail", "sqs"] {
+        let answer = app.send(request(service)).await;
+        assert!(!answer.status().is_success(), "{service}");
+    }
+    assert_eq!(
+        app.control("GET", "health", Value::Null).await.0,
+        StatusCode::OK
+    );
+}
+
+#[tokio::test]
+async fn web_pages_do_not_reach_the_control_api() {
+    let app = TestApp::new().await;
+    let cases: &[(&str, &str, Option<&str>, bool)] = &[
+        ("GET", "127.0.0.1:4580", None, true),
+        ("GET", "localhost:4580", None, true),
+        ("POST", "127.0.0.1:4580", None, true),
+        ("POST", "127.0.0.1:4580", Some("http://site.example"), false),
+        ("POST", "127.0.0.1:4580", Some("null"), false),
+        (
+            "POST",
+            "127.0.0.1:4580",
+            Some("http://127.0.0.1:4580"),
+            false,
+        ),
+        ("GET", "127.0.0.1:4580", Some("http://site.example"), false),
+        // A name of the attacker's that leads here.
+        ("GET", "site.example:4580", None, false),
+        ("POST", "site.example", None, false),
+    ];
+    for (method, host, origin, admitted) in cases {
+        let path = match *method {
+            "GET" => "/_localtrail/health",
+            _ => "/_localtrail/reset",
+        };
+        let mut request = Request::builder()
+            .method(*method)
+            .uri(path)
+            .header("host", *host);
+        if let Some(origin) = origin {
+            request = request.header("origin", *origin);
+        }
+        let answer = app.send(request.body(Body::empty()).unwrap()).await;
+        let expected = if *admitted {
+            StatusCode::OK
+        } else {
+            StatusCode::FORBIDDEN
+        };
+        assert_eq!(answer.status(), expected, "{method} {host} {origin:?}");
+        let headers = answer.headers();
+        assert_eq!(headers["x-content-type-options"], "nosniff");
+        assert_eq!(headers["cache-control"], "no-store");
+        assert_eq!(headers["cross-origin-resource-policy"], "same-origin");
+        assert!(!headers.contains_key("access-control-allow-origin"));
+    }
+}
+
+#[tokio::test]
+async fn a_control_token_is_needed_wherever_the_caller_is() {
+    let app = TestApp::with("--control-token s3cret").await;
+    for (authorization, admitted) in [
+        (None, false),
+        (Some("Bearer wrong!"), false),
+        (Some("Bearer s3cre"), false),
+        (Some("Bearer s3crets"), false),
+        (Some("Bearer "), false),
+        (Some("s3cret"), false),
+        (Some("Basic s3cret"), false),
+        (Some("Bearer s3cret"), true),
+    ] {
+        // With the token, by any name.
+        let mut request = Request::get("/_localtrail/status").header("host", "trail.example");
+        if let Some(authorization) = authorization {
+            request = request.header("authorization", authorization);
+        }
+        let answer = app.send(request.body(Body::empty()).unwrap()).await;
+        assert_eq!(answer.status().is_success(), admitted, "{authorization:?}");
+        assert!(!String::from_utf8_lossy(answer.body()).contains("s3cret"));
+    }
+}

@@ -1,0 +1,703 @@
+//! `--verify-signatures`: who is let in, and the error that each kind of service gives to who is not.
+
+use std::collections::VecDeque;
+use std::pin::Pin;
+use std::task::{Context, Poll};
+
+use axum::body::Body;
+use axum::http::{HeaderMap, Method, Request, Response, StatusCode, Uri};
+use bytes::Bytes;
+use chrono::{DateTime, TimeDelta, Utc};
+use http_body::Frame;
+use localtrail::aws::sigv4::Signer;
+use localtrail::clock::machine_time;
+use serde_json::{Value, json};
+use tempfile::TempDir;
+
+use crate::support::{ACCOUNT, REGION, TestApp, names};
+
+const CREDENTIALS: &str = "[account]\naws_access_key_id = 111122223333\naws_secret_access_key = secret\n\
+    [alice]\naws_access_key_id = AKIDALICE\naws_secret_access_key = secret\naccount_id = 444455556666\n\
+    [other]\naws_access_key_id = AKIDOTHER\naws_secret_access_key = another\n\
+    [session]\naws_access_key_id = ASIDSESSION\naws_secret_access_key = secret\naws_session_token = token\n";
+
+/// A server that verifies, and the folder with its data and credentials.
+async fn verifying() -> (TestApp, TempDir) {
+    let folder = tempfile::tempdir().unwrap();
+    let file = folder.path().join("credentials");
+    std::fs::write(&file, CREDENTIALS).unwrap();
+    let data = folder.path().join("data");
+    let options = format!(
+        "--verify-signatures --credentials {} --data-dir {}",
+        file.display(),
+        data.display()
+    );
+    (TestApp::with(&options).await, folder)
+}
+
+/// Who signs, and when.
+#[derive(Clone, Copy)]
+struct Caller<'a> {
+    access_key: &'a str,
+    secret: &'a str,
+    token: Option<&'a str>,
+    time: DateTime<Utc>,
+}
+
+impl<'a> Caller<'a> {
+    fn root(app: &TestApp) -> Self {
+        Self::new(ACCOUNT, "secret", app)
+    }
+
+    fn new(access_key: &'a str, secret: &'a str, app: &TestApp) -> Self {
+        let (token, time) = (None, app.now());
+        Self {
+            access_key,
+            secret,
+            token,
+            time,
+        }
+    }
+
+    fn request(&self, call: &Sample) -> Request<Body> {
+        let host = "127.0.0.1:4580";
+        let uri: Uri = call.path.parse().unwrap();
+        let method: Method = call.method.parse().unwrap();
+        let mut headers = HeaderMap::new();
+        headers.insert("host", host.parse().unwrap());
+        if let Some((name, value)) = call.header {
+            headers.insert(name, value.parse().unwrap());
+        }
+        let signer = Signer {
+            access_key: self.access_key,
+            secret_key: self.secret,
+            session_token: self.token,
+            region: REGION,
+            service: call.service,
+            time: self.time,
+        };
+        let added = signer.sign(&method, &uri, &headers, call.body.as_bytes());
+        headers.extend(added.unwrap());
+        let mut request = Request::new(Body::from(call.body.to_owned()));
+        *request.method_mut() = method;
+        *request.uri_mut() = uri;
+        *request.headers_mut() = headers;
+        request
+    }
+}
+
+#[derive(Clone, Copy)]
+struct Sample {
+    service: &'static str,
+    method: &'static str,
+    path: &'static str,
+    header: Option<(&'static str, &'static str)>,
+    body: &'static str,
+}
+
+const FORM: (&str, &str) = ("content-type", "application/x-www-form-urlencoded");
+/// One call of each kind of service: S3, query, EC2, JSON, REST-JSON.
+const SAMPLES: [Sample; 5] = [
+    Sample {
+        service: "s3",
+        method: "PUT",
+        path: "/made",
+        header: None,
+        body: "",
+    },
+    Sample {
+        service: "sns",
+        method: "POST",
+        path: "/",
+        header: Some(FORM),
+        body: "Action=ListTopics&Version=2010-03-31",
+    },
+    Sample {
+        service: "ec2",
+        method: "POST",
+        path: "/",
+        header: Some(FORM),
+        body: "Action=DescribeVpcs&Version=2016-11-15",
+    },
+    Sample {
+        service: "cloudtrail",
+        method: "POST",
+        path: "/",
+        header: Some(("x-amz-target", "CloudTrail_20131101.ListTrails")),
+        body: "{}",
+    },
+    Sample {
+        service: "lambda",
+        method: "GET",
+        path: "/2015-03-31/functions",
+        header: None,
+        body: "",
+    },
+];
+const PUT_OBJECT: Sample = Sample {
+    service: "s3",
+    method: "PUT",
+    path: "/logs/k",
+    header: None,
+    body: "hello",
+};
+
+/// Status and error code of an answer.
+fn error(answer: &Response<Bytes>) -> (u16, String) {
+    let text = String::from_utf8_lossy(answer.body()).into_owned();
+    let in_xml = || {
+        Some(
+            text.split("<Code>")
+                .nth(1)?
+                .split("</Code>")
+                .next()?
+                .to_owned(),
+        )
+    };
+    let in_json = || {
+        let body: Value = serde_json::from_str(&text).ok()?;
+        Some(body["__type"].as_str()?.to_owned())
+    };
+    let in_header = answer.headers().get("x-amzn-errortype");
+    let in_header = in_header.map(|code| code.to_str().unwrap().to_owned());
+    let code = in_header.or_else(in_xml).or_else(in_json);
+    (answer.status().as_u16(), code.unwrap_or_default())
+}
+
+#[tokio::test]
+async fn the_sdk_is_let_in_with_its_secret_and_not_with_another() {
+    let (app, _folder) = verifying().await;
+    // The SDK signs in the machine's time.
+    app.app.clock.set(machine_time());
+    app.sdk().list_trails().send().await.unwrap();
+    app.sdk_of("AKIDALICE", "eu-west-1")
+        .list_trails()
+        .send()
+        .await
+        .unwrap();
+    for (key, code) in [
+        ("AKIDOTHER", "InvalidSignatureException"),
+        ("AKIDNOBODY", "UnrecognizedClientException"),
+        ("ASIDSESSION", "UnrecognizedClientException"),
+    ] {
+        let error = app.sdk_of(key, REGION).list_trails().send().await;
+        let error = format!("{:?}", error.unwrap_err());
+        assert!(error.contains(code), "{key}: {error}");
+    }
+    let events = app.events().await;
+    let accounts: Vec<&Value> = events
+        .iter()
+        .map(|event| &event["userIdentity"]["accountId"])
+        .collect();
+    assert_eq!(accounts, [ACCOUNT, "444455556666"]);
+}
+
+#[tokio::test]
+async fn each_fault_gets_the_error_of_its_service() {
+    type Fault = fn(&mut Request<Body>);
+    /// Name, who signs, what is broken then, and the error of each sample.
+    type Case<'a> = (&'a str, Caller<'a>, Fault, [(u16, &'a str); 5]);
+    let (app, _folder) = verifying().await;
+    let good = Caller::root(&app);
+    let skewed = Caller {
+        time: good.time - TimeDelta::minutes(16),
+        ..good
+    };
+    let early = Caller {
+        time: good.time + TimeDelta::minutes(16),
+        ..good
+    };
+    let tokened = Caller {
+        token: Some("token"),
+        ..good
+    };
+    let session = Caller {
+        access_key: "ASIDSESSION",
+        ..good
+    };
+    let foreign = Caller {
+        token: Some("other"),
+        ..session
+    };
+    fn header(request: &mut Request<Body>, change: impl FnOnce(&str) -> String) {
+        let value = request.headers()["authorization"].to_str().unwrap();
+        let value = change(value).parse().unwrap();
+        request.headers_mut().insert("authorization", value);
+    }
+    let none: Fault = |_| {};
+    let unsigned: Fault = |it| drop(it.headers_mut().remove("authorization"));
+    let cut: Fault = |it| header(it, |value| value.replace("SignedHeaders", "Signed"));
+    let v4a: Fault = |it| {
+        header(it, |value| {
+            value.replace("AWS4-HMAC-SHA256", "AWS4-ECDSA-P256-SHA256")
+        });
+    };
+    let v2: Fault = |it| header(it, |_| "AWS AKIDALICE:c2ln".to_owned());
+    let day: Fault = |it| header(it, |value| value.replace("/20261122/", "/20261121/"));
+    let term: Fault = |it| header(it, |value| value.replace("aws4_request", "aws5_request"));
+    let region: Fault = |it| header(it, |value| value.replace("us-east-1", "eu-west-1"));
+    let hostless: Fault = |it| {
+        header(it, |value| {
+            value.replace(";host;", ";").replace("=host;", "=")
+        })
+    };
+    let dateless: Fault = |it| {
+        it.headers_mut()
+            .insert("x-amz-date", "noon".parse().unwrap());
+    };
+    let changed: Fault = |it| {
+        let path = it.uri().path().to_owned();
+        *it.uri_mut() = format!("{path}?x=1").parse().unwrap();
+    };
+    let body: Fault = |it| *it.body_mut() = Body::from("other");
+    // Columns: S3, query, EC2, JSON, REST-JSON. A path is taken for S3's where no
+    // signature can be read, and SigV2 was S3's alone.
+    let cases: &[Case<'_>] = &[
+        (
+            "no signature",
+            good,
+            unsigned,
+            [
+                (403, "AccessDenied"),
+                (403, "MissingAuthenticationToken"),
+                (400, "MissingParameter"),
+                (400, "MissingAuthenticationTokenException"),
+                (403, "AccessDenied"),
+            ],
+        ),
+        (
+            "cut short",
+            good,
+            cut,
+            [
+                (400, "AuthorizationHeaderMalformed"),
+                (400, "IncompleteSignature"),
+                (400, "IncompleteSignature"),
+                (400, "IncompleteSignatureException"),
+                (400, "AuthorizationHeaderMalformed"),
+            ],
+        ),
+        (
+            "SigV4A",
+            good,
+            v4a,
+            [
+                (400, "InvalidRequest"),
+                (400, "IncompleteSignature"),
+                (400, "IncompleteSignature"),
+                (400, "IncompleteSignatureException"),
+                (400, "IncompleteSignatureException"),
+            ],
+        ),
+        ("SigV2", good, v2, [(400, "InvalidRequest"); 5]),
+        (
+            "scope day",
+            good,
+            day,
+            [
+                (400, "AuthorizationHeaderMalformed"),
+                (403, "SignatureDoesNotMatch"),
+                (401, "AuthFailure"),
+                (400, "InvalidSignatureException"),
+                (403, "InvalidSignatureException"),
+            ],
+        ),
+        (
+            "scope term",
+            good,
+            term,
+            [
+                (400, "AuthorizationHeaderMalformed"),
+                (403, "SignatureDoesNotMatch"),
+                (401, "AuthFailure"),
+                (400, "InvalidSignatureException"),
+                (403, "InvalidSignatureException"),
+            ],
+        ),
+        (
+            "scope region",
+            good,
+            region,
+            [
+                (403, "SignatureDoesNotMatch"),
+                (403, "SignatureDoesNotMatch"),
+                (401, "AuthFailure"),
+                (400, "InvalidSignatureException"),
+                (403, "InvalidSignatureException"),
+            ],
+        ),
+        (
+            "host not signed",
+            good,
+            hostless,
+            [
+                (403, "SignatureDoesNotMatch"),
+                (403, "SignatureDoesNotMatch"),
+                (401, "AuthFailure"),
+                (400, "InvalidSignatureException"),
+                (403, "InvalidSignatureException"),
+            ],
+        ),
+        (
+            "no date",
+            good,
+            dateless,
+            [
+                (403, "AccessDenied"),
+                (400, "IncompleteSignature"),
+                (400, "IncompleteSignature"),
+                (400, "IncompleteSignatureException"),
+                (400, "IncompleteSignatureException"),
+            ],
+        ),
+        (
+            "too old",
+            skewed,
+            none,
+            [
+                (403, "RequestTimeTooSkewed"),
+                (403, "SignatureDoesNotMatch"),
+                (400, "RequestExpired"),
+                (400, "InvalidSignatureException"),
+                (403, "InvalidSignatureException"),
+            ],
+        ),
+        (
+            "too early",
+            early,
+            none,
+            [
+                (403, "RequestTimeTooSkewed"),
+                (403, "SignatureDoesNotMatch"),
+                (400, "RequestExpired"),
+                (400, "InvalidSignatureException"),
+                (403, "InvalidSignatureException"),
+            ],
+        ),
+        (
+            "unknown key",
+            Caller {
+                access_key: "AKIDNOBODY",
+                ..good
+            },
+            none,
+            [
+                (403, "InvalidAccessKeyId"),
+                (403, "InvalidClientTokenId"),
+                (401, "AuthFailure"),
+                (400, "UnrecognizedClientException"),
+                (403, "UnrecognizedClientException"),
+            ],
+        ),
+        (
+            "session without token",
+            session,
+            none,
+            [
+                (403, "InvalidAccessKeyId"),
+                (403, "InvalidClientTokenId"),
+                (401, "AuthFailure"),
+                (400, "UnrecognizedClientException"),
+                (403, "UnrecognizedClientException"),
+            ],
+        ),
+        (
+            "token without session",
+            tokened,
+            none,
+            [
+                (400, "InvalidToken"),
+                (403, "InvalidClientTokenId"),
+                (401, "AuthFailure"),
+                (400, "UnrecognizedClientException"),
+                (403, "UnrecognizedClientException"),
+            ],
+        ),
+        (
+            "another token",
+            foreign,
+            none,
+            [
+                (400, "InvalidToken"),
+                (403, "InvalidClientTokenId"),
+                (401, "AuthFailure"),
+                (400, "UnrecognizedClientException"),
+                (403, "UnrecognizedClientException"),
+            ],
+        ),
+        (
+            "wrong secret",
+            Caller {
+                secret: "wrong",
+                ..good
+            },
+            none,
+            [
+                (403, "SignatureDoesNotMatch"),
+                (403, "SignatureDoesNotMatch"),
+                (401, "AuthFailure"),
+                (400, "InvalidSignatureException"),
+                (403, "InvalidSignatureException"),
+            ],
+        ),
+        (
+            "query changed",
+            good,
+            changed,
+            [
+                (403, "SignatureDoesNotMatch"),
+                (403, "SignatureDoesNotMatch"),
+                (401, "AuthFailure"),
+                (400, "InvalidSignatureException"),
+                (403, "InvalidSignatureException"),
+            ],
+        ),
+        (
+            "body changed",
+            good,
+            body,
+            [
+                (400, "XAmzContentSHA256Mismatch"),
+                (403, "SignatureDoesNotMatch"),
+                (401, "AuthFailure"),
+                (400, "InvalidSignatureException"),
+                (403, "InvalidSignatureException"),
+            ],
+        ),
+    ];
+    for (name, caller, fault, expected) in cases {
+        for (sample, (status, code)) in SAMPLES.iter().zip(expected) {
+            let mut request = caller.request(sample);
+            fault(&mut request);
+            let answer = app.send(request).await;
+            let (got, told) = error(&answer);
+            assert_eq!(
+                (got, told.as_str()),
+                (*status, *code),
+                "{name}: {} {answer:?}",
+                sample.service
+            );
+            assert!(answer.headers().contains_key("date"));
+        }
+    }
+    assert_eq!(app.events().await, Vec::<Value>::new());
+    let refused = cases.len() * SAMPLES.len();
+    let request = Request::get("/_localtrail/metrics").body(Body::empty());
+    let metrics = app.send(request.unwrap()).await;
+    let line = format!("localtrail_calls_skipped_total {refused}\n");
+    assert!(String::from_utf8_lossy(metrics.body()).contains(&line));
+    for sample in &SAMPLES {
+        let answer = app.send(good.request(sample)).await;
+        let expected = match sample.service {
+            "ec2" | "lambda" => StatusCode::NOT_IMPLEMENTED,
+            _ => StatusCode::OK,
+        };
+        assert_eq!(answer.status(), expected, "{}: {answer:?}", sample.service);
+    }
+}
+
+#[tokio::test]
+async fn an_operation_of_another_service_than_the_scopes_is_refused() {
+    let (app, _folder) = verifying().await;
+    let sample = Sample {
+        service: "sns",
+        ..SAMPLES[3]
+    };
+    let answer = app.send(Caller::root(&app).request(&sample)).await;
+    assert_eq!(
+        error(&answer),
+        (400, "InvalidSignatureException".to_owned())
+    );
+    let text = String::from_utf8_lossy(answer.body());
+    assert!(text.contains("correct service: 'cloudtrail'"), "{text}");
+}
+
+#[tokio::test]
+async fn an_object_whose_hash_is_wrong_is_not_kept() {
+    let (app, _folder) = verifying().await;
+    let root = Caller::root(&app);
+    let bucket = Sample {
+        path: "/logs",
+        body: "",
+        ..PUT_OBJECT
+    };
+    assert!(app.send(root.request(&bucket)).await.status().is_success());
+    let mut request = root.request(&PUT_OBJECT);
+    // In pieces, as it comes over a wire: the first is good.
+    let pieces = ["hel", "l0"].map(Bytes::from);
+    *request.body_mut() = Body::new(Pieces(pieces.into()));
+    let answer = app.send(request).await;
+    assert_eq!(
+        error(&answer),
+        (400, "XAmzContentSHA256Mismatch".to_owned())
+    );
+    let get = Sample {
+        method: "GET",
+        body: "",
+        ..PUT_OBJECT
+    };
+    assert_eq!(
+        app.send(root.request(&get)).await.status(),
+        StatusCode::NOT_FOUND
+    );
+    assert!(
+        app.send(root.request(&PUT_OBJECT))
+            .await
+            .status()
+            .is_success()
+    );
+    assert_eq!(app.send(root.request(&get)).await.body(), "hello");
+    let events = app.events().await;
+    assert_eq!(
+        names(&events),
+        ["CreateBucket", "GetObject", "PutObject", "GetObject"]
+    );
+}
+
+/// A body that comes in pieces.
+struct Pieces(VecDeque<Bytes>);
+
+impl http_body::Body for Pieces {
+    type Data = Bytes;
+    type Error = std::io::Error;
+
+    fn poll_frame(
+        mut self: Pin<&mut Self>,
+        _: &mut Context<'_>,
+    ) -> Poll<Option<Result<Frame<Bytes>, std::io::Error>>> {
+        Poll::Ready(self.0.pop_front().map(|piece| Ok(Frame::data(piece))))
+    }
+}
+
+#[tokio::test]
+async fn a_clock_that_is_moved_leaves_old_signatures_behind() {
+    let (app, _folder) = verifying().await;
+    let before = Caller::root(&app);
+    let (status, _) = app
+        .control("POST", "clock", json!({ "advance": "PT15M" }))
+        .await;
+    assert_eq!(status, StatusCode::OK);
+    assert_eq!(
+        app.send(before.request(&SAMPLES[1])).await.status(),
+        StatusCode::OK
+    );
+    app.control("POST", "clock", json!({ "advance": "PT1S" }))
+        .await;
+    let answer = app.send(before.request(&SAMPLES[0])).await;
+    assert_eq!(error(&answer), (403, "RequestTimeTooSkewed".to_owned()));
+    // SDKs that correct their clock do it by this header.
+    assert_eq!(answer.headers()["date"], "Sun, 22 Nov 2026 15:16:31 GMT");
+    let answer = app.send(before.request(&SAMPLES[3])).await;
+    assert_eq!(
+        error(&answer),
+        (400, "InvalidSignatureException".to_owned())
+    );
+    assert!(
+        app.send(Caller::root(&app).request(&SAMPLES[0]))
+            .await
+            .status()
+            .is_success()
+    );
+}
+
+#[tokio::test]
+async fn keys_of_sessions_are_learned_end_and_are_forgotten() {
+    let (app, folder) = verifying().await;
+    let assume = Sample {
+        service: "sts",
+        body: "Action=AssumeRole&Version=2011-06-15&RoleSessionName=session&RoleArn=arn:aws:iam::111122223333:role/r&DurationSeconds=900",
+        ..SAMPLES[1]
+    };
+    let answer = app.send(Caller::root(&app).request(&assume)).await;
+    assert!(answer.status().is_success(), "{answer:?}");
+    let text = String::from_utf8_lossy(answer.body()).into_owned();
+    let part = |name: &str| {
+        let rest = text.split(&format!("<{name}>")).nth(1).unwrap();
+        rest.split('<').next().unwrap().to_owned()
+    };
+    let (key, secret, token) = (
+        part("AccessKeyId"),
+        part("SecretAccessKey"),
+        part("SessionToken"),
+    );
+    let session = Caller {
+        token: Some(&token),
+        ..Caller::new(&key, &secret, &app)
+    };
+    assert!(
+        app.send(session.request(&SAMPLES[1]))
+            .await
+            .status()
+            .is_success()
+    );
+    let tokenless = Caller {
+        token: None,
+        ..session
+    };
+    let answer = app.send(tokenless.request(&SAMPLES[1])).await;
+    assert_eq!(error(&answer), (403, "InvalidClientTokenId".to_owned()));
+    let event = app.events().await.pop().unwrap();
+    assert_eq!(event["userIdentity"]["type"], "AssumedRole");
+
+    // Nothing of it is in the database, nor what the file says.
+    for entry in std::fs::read_dir(folder.path().join("data")).unwrap() {
+        let path = entry.unwrap().path();
+        let Ok(bytes) = std::fs::read(&path) else {
+            continue;
+        };
+        for secret in [&*secret, &*token, "another"] {
+            let found = bytes
+                .windows(secret.len())
+                .any(|window| window == secret.as_bytes());
+            assert!(!found, "{} has a secret", path.display());
+        }
+    }
+
+    app.advance(TimeDelta::minutes(15)).await;
+    let late = Caller {
+        time: app.now(),
+        ..session
+    };
+    for (sample, expected) in [
+        (&SAMPLES[0], (400, "ExpiredToken")),
+        (&SAMPLES[1], (403, "ExpiredToken")),
+        (&SAMPLES[3], (400, "ExpiredTokenException")),
+    ] {
+        let (status, code) = error(&app.send(late.request(sample)).await);
+        assert_eq!((status, code.as_str()), expected);
+    }
+    app.control("POST", "reset", Value::Null).await;
+    let again = Caller {
+        time: app.now(),
+        ..session
+    };
+    let answer = app.send(again.request(&SAMPLES[1])).await;
+    assert_eq!(error(&answer), (403, "InvalidClientTokenId".to_owned()));
+    assert!(
+        app.send(Caller::root(&app).request(&SAMPLES[1]))
+            .await
+            .status()
+            .is_success()
+    );
+}
+
+#[tokio::test]
+async fn operations_that_need_no_signature_need_none() {
+    let (app, _folder) = verifying().await;
+    let form = |body: &'static str| {
+        Request::post("/")
+            .header("host", "127.0.0.1:4580")
+            .header(FORM.0, FORM.1)
+            .body(Body::from(body))
+            .unwrap()
+    };
+    let open = "Action=AssumeRoleWithWebIdentity&Version=2011-06-15&RoleSessionName=session&RoleArn=arn:aws:iam::111122223333:role/r&WebIdentityToken=eyJhbGciOiJub25lIn0.eyJzdWIiOiJhIiwiaXNzIjoiaHR0cHM6Ly9pZHAuZXhhbXBsZSIsImF1ZCI6ImMifQ.";
+    let answer = app.send(form(open)).await;
+    assert!(answer.status().is_success(), "{answer:?}");
+    let closed = "Action=GetCallerIdentity&Version=2011-06-15";
+    let answer = app.send(form(closed)).await;
+    assert_eq!(
+        error(&answer),
+        (403, "MissingAuthenticationToken".to_owned())
+    );
+}
