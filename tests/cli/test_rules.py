@@ -10,7 +10,7 @@ ARN = f"arn:aws:cloudtrail:us-east-1:{ACCOUNT}:trail/main"
 
 
 def make(server, *more):
-    server.client("s3").create_bucket(Bucket="logs")
+    server.bucket("logs")
     return server.aws("cloudtrail", "create-trail", "--name", "main", "--s3-bucket-name", "logs", *more, access_key=ACCOUNT)
 
 

@@ -33,8 +33,7 @@ fn all(kind: Option<&str>) -> AdvancedEventSelector {
 /// A trail `main` to bucket `logs` and topic `notes` that logs management events and data events of both.
 async fn trail_that_logs_its_own_bucket_and_topic(app: &TestApp) -> Client {
     app.bucket("logs").await;
-    let topic = "Action=CreateTopic&Version=2010-03-31&Name=notes";
-    app.call("sns", "POST", "/", topic).await;
+    app.topic("notes").await;
     let sdk = app.sdk();
     let trail = sdk.create_trail().name("main").s3_bucket_name("logs");
     trail.sns_topic_name("notes").send().await.unwrap();

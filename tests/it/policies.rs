@@ -301,7 +301,7 @@ async fn a_policy_of_2014_serves_the_regions_it_names() {
 }
 
 #[tokio::test]
-async fn the_last_files_of_a_deleted_trail_are_written_unasked() {
+async fn the_last_files_of_a_deleted_trail_are_written_as_that_trails() {
     let app = TestApp::new().await;
     app.closed_bucket("logs").await;
     set_bucket_policy(&app, &guide()).await;

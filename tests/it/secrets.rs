@@ -185,6 +185,7 @@ impl Program {
         let log = std::fs::File::create(folder.path().join("log")).unwrap();
         let mut child = Command::new(env!("CARGO_BIN_EXE_localtrail"))
             .args(["--listen", "127.0.0.1:0", "--time", START])
+            .args(["--bucket-policy-check", "off"])
             .args(["--account-id", ACCOUNT, "--data-dir"])
             .arg(folder.path().join("data"))
             .args(options)
