@@ -26,7 +26,7 @@ use crate::record::{BucketOwners, Recorder, Settings};
 use crate::store::{Lifetime, Store};
 use crate::subscribers::{self, AllowedHosts};
 use crate::takers::Takers;
-use crate::targets::{Credentials, Target, Targets};
+use crate::targets::{Credentials, Endpoints, Target, Targets};
 use crate::worker::Worker;
 
 /// The account of everyone who does not say, where nobody else knows either.
@@ -168,6 +168,7 @@ impl App {
                 config.sns_endpoint.as_ref(),
                 &embedded.sns,
             ),
+            endpoints(&config),
             client::client(connector.clone()),
             credentials(&config),
             config.bucket_policy_check,
@@ -315,7 +316,12 @@ fn limits(config: &Config) -> http::connections::Limits {
 }
 
 fn trust(config: &Config) -> Trust<'_> {
-    let endpoints = [&config.upstream, &config.s3_endpoint, &config.sns_endpoint];
+    let endpoints = [
+        &config.upstream,
+        &config.s3_endpoint,
+        &config.sns_endpoint,
+        &config.logs_endpoint,
+    ];
     let any_https = endpoints
         .into_iter()
         .flatten()
@@ -345,6 +351,15 @@ fn target<E: Clone>(
 fn bucket_owners(targets: &Targets) -> BucketOwners {
     let targets = targets.clone();
     BucketOwners::new(move |bucket| Some(targets.bucket_place(bucket)?.account))
+}
+
+/// Services that are never embedded: where an option says, else at the upstream.
+fn endpoints(config: &Config) -> Endpoints {
+    let or_upstream =
+        |endpoint: &Option<::http::Uri>| endpoint.as_ref().or(config.upstream.as_ref()).cloned();
+    Endpoints {
+        logs: or_upstream(&config.logs_endpoint),
+    }
 }
 
 fn credentials(config: &Config) -> Option<Credentials> {

@@ -79,6 +79,10 @@ pub struct Config {
     #[arg(long, env = "LOCALTRAIL_SNS_ENDPOINT", value_name = "URL", value_parser = endpoint)]
     pub sns_endpoint: Option<Uri>,
 
+    /// CloudWatch Logs that records of trails with a log group are sent to [default: the upstream].
+    #[arg(long, env = "LOCALTRAIL_LOGS_ENDPOINT", value_name = "URL", value_parser = endpoint)]
+    pub logs_endpoint: Option<Uri>,
+
     /// Access key that localtrail's own calls to endpoints are signed with [default: the trail's account id].
     #[arg(
         long,

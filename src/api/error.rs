@@ -418,6 +418,15 @@ impl Error {
         )
     }
 
+    /// There is no CloudWatch Logs to ask. AWS's sentence, and what to do about it.
+    pub fn no_log_groups() -> Self {
+        Self::new(
+            Code::InvalidCloudWatchLogsLogGroupArnException,
+            "CloudTrail cannot validate the specified log group ARN. There is no CloudWatch Logs here: name one with \
+             --logs-endpoint or --upstream.",
+        )
+    }
+
     /// AWS's sentence is not known.
     pub fn log_group_missing() -> Self {
         Self::new(

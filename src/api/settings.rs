@@ -1,7 +1,8 @@
 //! What a trail is set to: bucket, topic, log group, key, reach. CreateTrail and UpdateTrail set the same things.
 //!
 //! Checked when it is set; what breaks later shows in GetTrailStatus. The bucket and the topic must be there, and their
-//! policies must let CloudTrail in; of log groups, roles and keys only the form is checked, for nobody is asked about
+//! policies must let CloudTrail in; the log group must be there, and where there is no CloudWatch Logs at all, a log group
+//! is refused, since nothing would ever reach it. Of roles and keys only the form is checked, for nobody is asked about
 //! them.
 
 use serde::Deserialize;
@@ -12,7 +13,7 @@ use super::forms::{self, Home};
 use crate::event::own::OwnCall;
 use crate::policy::cloudtrail::Deliverer;
 use crate::store::Trail;
-use crate::targets::TargetError;
+use crate::targets::{LogGroup, TargetError};
 
 /// Sent to a topic when a trail begins to use it.
 /// <https://github.com/aws/aws-cloudtrail-processing-library>, `SNSMessageSerializer`'s filter.
@@ -119,6 +120,9 @@ impl Settings {
             input.cloud_watch_logs_role_arn,
             home,
         )?;
+        if let Some(Some((group, _))) = &logs {
+            check_log_group(cx, group).await?;
+        }
         if let Some(Some((_, arn))) = &sns_topic {
             // Its policy was asked above.
             let message_id = cx.targets.publish(None, arn, VALIDATION_MESSAGE).await;
@@ -266,6 +270,20 @@ async fn check_topic(cx: &Cx, deliverer: Deliverer<'_>, arn: &str) -> Result<()>
         Ok(true) => Ok(()),
         Ok(false) => Err(Error::topic_refused()),
         Err(error) => Err(unreachable(error)),
+    }
+}
+
+async fn check_log_group(cx: &Cx, arn: &str) -> Result<()> {
+    let group = LogGroup::parse(arn).ok_or_else(Error::log_group)?;
+    if !cx.targets.has_logs() {
+        return Err(Error::no_log_groups());
+    }
+    match cx.targets.log_group_exists(group).await {
+        Ok(true) => Ok(()),
+        Err(error) if error.is_transient() => {
+            Err(Error::target_unreachable("CloudWatch log group", error))
+        }
+        Ok(false) | Err(_) => Err(Error::log_group()),
     }
 }
 

@@ -1,8 +1,13 @@
 //! What the tests of operations stand on: a store in a folder of its own, a clock that stands still.
 
+use axum::Router;
+use axum::extract::Request;
 use chrono::DateTime;
-use serde_json::Value;
+use http::Uri;
+use http_body_util::BodyExt;
+use serde_json::{Value, json};
 use tempfile::TempDir;
+use tokio::net::TcpListener;
 
 use super::{Cx, OwnCalls, operations};
 use crate::client::{self, Trust};
@@ -10,7 +15,7 @@ use crate::clock::{Clock, Ids};
 use crate::config::PolicyCheck;
 use crate::event::select::Selectors;
 use crate::store::{Store, Trail};
-use crate::targets::{Target, Targets};
+use crate::targets::{Endpoints, Target, Targets};
 
 pub(super) const ACCOUNT: &str = "111122223333";
 pub(super) const REGION: &str = "us-east-1";
@@ -32,6 +37,9 @@ impl Api {
         .unwrap();
         let now = DateTime::from_timestamp_millis(1_800_000_000_250).unwrap();
         let clock = Clock::frozen(now);
+        let endpoints = Endpoints {
+            logs: Some(stub().await),
+        };
         let client = client::client(client::connector(Trust::Nobody).unwrap());
         let cx = Cx {
             account: ACCOUNT.to_owned(),
@@ -40,6 +48,7 @@ impl Api {
             targets: Targets::new(
                 Target::Nowhere,
                 Target::Nowhere,
+                endpoints,
                 client,
                 None,
                 PolicyCheck::Off,
@@ -86,6 +95,20 @@ impl Api {
         trail.id = self.cx.store.trail_insert(&trail, &[], 5).await.unwrap();
         trail
     }
+}
+
+/// Endpoint of services that have whatever they are asked for.
+async fn stub() -> Uri {
+    let answer = async |request: Request| {
+        let body = request.into_body().collect().await.unwrap().to_bytes();
+        let input: Value = serde_json::from_slice(&body).unwrap();
+        json!({ "logGroups": [{ "logGroupName": input["logGroupNamePrefix"] }] }).to_string()
+    };
+    let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+    let uri = format!("http://{}", listener.local_addr().unwrap());
+    let router = Router::new().fallback(answer);
+    tokio::spawn(async { axum::serve(listener, router).await });
+    uri.parse().unwrap()
 }
 
 /// A trail as CreateTrail makes it from a name and a bucket.

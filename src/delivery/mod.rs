@@ -6,6 +6,7 @@
 //! `store/riders.rs`.
 
 pub mod log_file;
+mod logs;
 
 use chrono::{DateTime, TimeDelta};
 
@@ -83,6 +84,18 @@ impl Delivery {
                 log_file_id,
                 topic_arn,
             } => self.notify(item, *log_file_id, topic_arn, now_ms).await,
+            Step::PutLogEvents {
+                log_file_id,
+                log_group_arn,
+                stream,
+                after,
+            } => {
+                let to = logs::Place {
+                    log_group_arn,
+                    stream,
+                };
+                self.put_logs(item, *log_file_id, to, *after, now_ms).await
+            }
         }
     }
 
@@ -97,6 +110,17 @@ impl Delivery {
             self.store.outbox_done(item).await?;
             return Ok(Outcome::Done(None));
         };
+        let log_group_arn = trail.cloud_watch_logs_log_group_arn.clone();
+        let next = move |file: &LogFile| {
+            let log_file_id = file.id;
+            let put_logs = log_group_arn
+                .as_deref()
+                .map(|arn| logs::first_step(file, arn));
+            [Step::Upload { log_file_id }]
+                .into_iter()
+                .chain(put_logs)
+                .collect()
+        };
         let ids = self.ids.clone();
         let partition = move |events: &[_], riders: &[_]| {
             let prefix = trail.s3_key_prefix.as_deref();
@@ -109,7 +133,9 @@ impl Delivery {
                 ids.text(16, alphabet::ALPHANUMERIC)
             })
         };
-        self.store.log_file_cut(item, now_ms, partition).await?;
+        self.store
+            .log_file_cut(item, now_ms, partition, next)
+            .await?;
         Ok(Outcome::Done(None))
     }
 
@@ -282,12 +308,12 @@ impl Delivery {
         let mut after = 0;
         loop {
             let records = self.store.log_file_records(&file, after, PAGE).await?;
-            let Some((last, _)) = records.last() else {
+            let Some(last) = records.last() else {
                 break;
             };
-            after = *last;
-            for (_, record) in &records {
-                encoder.push(record)?;
+            after = last.id;
+            for record in &records {
+                encoder.push(&record.record)?;
             }
         }
         let bytes = encoder.finish()?;

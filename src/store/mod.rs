@@ -31,7 +31,7 @@ pub use events::{
     AppendError, Appended, EventAttribute, EventFilter, EventRow, ExportFilter, NewEvent, Slot,
 };
 pub use identities::IamUser;
-pub use outbox::{Backlog, Candidate, CutFile, Item, LogFile, Step};
+pub use outbox::{Backlog, Candidate, CutFile, Item, LogFile, LogFileRecord, Step};
 pub use trails::*;
 
 pub(crate) use connections::Tx;

@@ -11,6 +11,7 @@ mod delivery;
 mod identity;
 mod insights;
 mod layers;
+mod logs;
 mod lookup;
 mod own;
 mod policies;
