@@ -16,7 +16,7 @@ use crate::api::{Operations, operations};
 use crate::client::{self, Trust};
 use crate::clock::{Clock, Ids};
 use crate::config::{Config, Embedded};
-use crate::delivery::Delivery;
+use crate::delivery::{Delivery, EventBus};
 use crate::embedded::s3::S3;
 use crate::embedded::sns::Sns;
 use crate::embedded::sts::Sts;
@@ -195,7 +195,14 @@ impl App {
             ids: ids.clone(),
             takers,
             event_version: config.event_version.clone(),
+            event_bus: EventBus::new(&config.event_source_prefix),
         };
+        if targets.has_events() {
+            store
+                .event_bus_open()
+                .await
+                .context("cannot watch for events")?;
+        }
         let worker = Worker::new(store.clone(), delivery, clock.clone(), config.slot_ms());
         let upstream = config.upstream.clone().map(|endpoint| Upstream {
             endpoint,
@@ -321,6 +328,8 @@ fn trust(config: &Config) -> Trust<'_> {
         &config.s3_endpoint,
         &config.sns_endpoint,
         &config.logs_endpoint,
+        &config.events_endpoint,
+        &config.kms_endpoint,
     ];
     let any_https = endpoints
         .into_iter()
@@ -359,6 +368,8 @@ fn endpoints(config: &Config) -> Endpoints {
         |endpoint: &Option<::http::Uri>| endpoint.as_ref().or(config.upstream.as_ref()).cloned();
     Endpoints {
         logs: or_upstream(&config.logs_endpoint),
+        events: or_upstream(&config.events_endpoint),
+        kms: or_upstream(&config.kms_endpoint),
     }
 }
 

@@ -83,6 +83,23 @@ pub struct Config {
     #[arg(long, env = "LOCALTRAIL_LOGS_ENDPOINT", value_name = "URL", value_parser = endpoint)]
     pub logs_endpoint: Option<Uri>,
 
+    /// EventBridge that events of trails are put on, within seconds [default: the upstream].
+    #[arg(long, env = "LOCALTRAIL_EVENTS_ENDPOINT", value_name = "URL", value_parser = endpoint)]
+    pub events_endpoint: Option<Uri>,
+
+    /// What the source of those events begins with, for an EventBridge that keeps `aws` for itself.
+    #[arg(
+        long,
+        env = "LOCALTRAIL_EVENT_SOURCE_PREFIX",
+        value_name = "TEXT",
+        default_value = "aws"
+    )]
+    pub event_source_prefix: String,
+
+    /// KMS whose keys encrypt log files [default: the upstream].
+    #[arg(long, env = "LOCALTRAIL_KMS_ENDPOINT", value_name = "URL", value_parser = endpoint)]
+    pub kms_endpoint: Option<Uri>,
+
     /// Access key that localtrail's own calls to endpoints are signed with [default: the trail's account id].
     #[arg(
         long,

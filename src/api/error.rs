@@ -460,6 +460,40 @@ impl Error {
     }
 
     /// AWS's sentence is not known.
+    pub fn kms_key_not_found(key: &str) -> Self {
+        Self::new(
+            Code::KmsKeyNotFoundException,
+            format!("KMS key {key} does not exist, or is not in the region of the S3 bucket."),
+        )
+    }
+
+    /// There is no KMS to ask whose the alias is.
+    pub fn no_kms_aliases(alias: &str) -> Self {
+        Self::new(
+            Code::KmsKeyNotFoundException,
+            format!(
+                "The key of {alias} is not known. There is no KMS here: name one with --kms-endpoint or --upstream, or \
+                 give the key's own id or ARN."
+            ),
+        )
+    }
+
+    /// AWS's sentence is not known.
+    pub fn kms_key_disabled(key: &str) -> Self {
+        Self::new(
+            Code::KmsKeyDisabledException,
+            format!("KMS key {key} is not enabled."),
+        )
+    }
+
+    pub fn encryption_policy(bucket: &str, key: &str) -> Self {
+        Self::new(
+            Code::InsufficientEncryptionPolicyException,
+            format!("Insufficient permissions to access S3 bucket {bucket} or KMS key {key}."),
+        )
+    }
+
+    /// AWS's sentence is not known.
     pub fn no_organization() -> Self {
         Self::new(
             Code::OrganizationsNotInUseException,

@@ -5,6 +5,7 @@
 //! No operation knows that it is recorded, or which door it came through; it only tells what it called itself.
 
 mod constraints;
+mod encryption;
 pub mod error;
 mod forms;
 mod insights;

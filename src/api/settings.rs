@@ -2,14 +2,14 @@
 //!
 //! Checked when it is set; what breaks later shows in GetTrailStatus. The bucket and the topic must be there, and their
 //! policies must let CloudTrail in; the log group must be there, and where there is no CloudWatch Logs at all, a log group
-//! is refused, since nothing would ever reach it. Of roles and keys only the form is checked, for nobody is asked about
-//! them.
+//! is refused, since nothing would ever reach it. Of keys see [`encryption`](super::encryption). Of roles only the form is
+//! checked, for nobody is asked about them.
 
 use serde::Deserialize;
 
-use super::Cx;
 use super::error::{Error, Result};
 use super::forms::{self, Home};
+use super::{Cx, encryption};
 use crate::event::own::OwnCall;
 use crate::policy::cloudtrail::Deliverer;
 use crate::store::Trail;
@@ -100,6 +100,14 @@ impl Settings {
         if let Some(bucket) = &input.s3_bucket_name {
             check_bucket(cx, bucket).await?;
         }
+        let kms_key_id = match kms_key_id {
+            Some(Some(given)) => {
+                let bucket = input.s3_bucket_name.as_ref();
+                let bucket = bucket.unwrap_or(&trail.s3_bucket_name);
+                Some(Some(encryption::check(cx, given, trail, bucket).await?))
+            }
+            other => other,
+        };
         // The policy may name the prefix, and the key.
         if input.s3_bucket_name.is_some() || input.s3_key_prefix.is_some() || kms_key_id.is_some() {
             let (bucket, prefix) = (input.s3_bucket_name.as_ref(), input.s3_key_prefix.as_ref());

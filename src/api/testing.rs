@@ -39,6 +39,7 @@ impl Api {
         let clock = Clock::frozen(now);
         let endpoints = Endpoints {
             logs: Some(stub().await),
+            ..Endpoints::default()
         };
         let client = client::client(client::connector(Trust::Nobody).unwrap());
         let cx = Cx {

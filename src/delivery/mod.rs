@@ -5,6 +5,7 @@
 //! them, management events always. How such records are kept from causing deliveries for ever stands in
 //! `store/riders.rs`.
 
+mod event_bus;
 pub mod log_file;
 mod logs;
 
@@ -17,6 +18,8 @@ use crate::store::{Error, Item, LogFile, NewEvent, Slot, Step, Store, Trail};
 use crate::takers::{Logging, Takers};
 use crate::targets::{LogFileObject, TargetError, Targets};
 use log_file::{Destination, Encoder};
+
+pub use event_bus::EventBus;
 
 /// Files that cannot be delivered are tried for 30 days (facts 2.4).
 const GIVE_UP_AFTER: TimeDelta = TimeDelta::days(30);
@@ -32,6 +35,7 @@ pub struct Delivery {
     pub takers: Takers,
     /// Of the records of own calls.
     pub event_version: String,
+    pub event_bus: EventBus,
 }
 
 /// How a step ended.
@@ -57,7 +61,7 @@ pub struct Delivered {
 /// A step that failed.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Failed {
-    /// Empty where the step has no trail any more.
+    /// The trail, or the event bus, that was not served. Empty where the step has no trail any more.
     pub trail_arn: String,
     /// The service's error code.
     pub error: String,
@@ -96,6 +100,14 @@ impl Delivery {
                 };
                 self.put_logs(item, *log_file_id, to, *after, now_ms).await
             }
+            Step::GatherEvents {
+                account, region, ..
+            } => self.gather_events(item, account, region, now_ms).await,
+            Step::PutEvents {
+                account,
+                region,
+                events,
+            } => self.put_events(item, account, region, events, now_ms).await,
         }
     }
 

@@ -6,6 +6,7 @@
 
 mod connections;
 mod embedded;
+mod event_bus;
 mod events;
 mod identities;
 mod outbox;
@@ -15,7 +16,7 @@ mod trails;
 use std::borrow::Cow;
 use std::path::Path;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::time::Duration;
 
 use connections::Connections;
@@ -23,10 +24,12 @@ use events::EventWriter;
 use sqlx::migrate::{Migration, MigrationType, Migrator};
 use sqlx::sqlite::{SqliteConnectOptions, SqliteJournalMode, SqliteSynchronous};
 use sqlx::{AssertSqlSafe, ConnectOptions, SqlStr};
+use tokio::sync::Notify;
 
 pub use sqlx::Error;
 
 pub use embedded::*;
+pub use event_bus::BusCandidate;
 pub use events::{
     AppendError, Appended, EventAttribute, EventFilter, EventRow, ExportFilter, NewEvent, Slot,
 };
@@ -43,6 +46,14 @@ pub struct Store {
     events: EventWriter,
     /// Counts changes of trails.
     trails_version: Arc<AtomicU64>,
+    event_bus: Arc<EventBus>,
+}
+
+/// Tells of events that wait for an event bus.
+#[derive(Debug, Default)]
+struct EventBus {
+    open: AtomicBool,
+    filled: Notify,
 }
 
 /// How long a database is to last.
@@ -93,6 +104,7 @@ impl Store {
             events: EventWriter::new(connections.clone()),
             connections,
             trails_version: Arc::default(),
+            event_bus: Arc::default(),
         })
     }
 

@@ -32,6 +32,19 @@ pub enum Step {
         stream: String,
         after: i64,
     },
+    /// Choose, of the events that have come in from `first_event` on, those that go to the event bus of their account
+    /// and region. Enqueued by a trigger, see store/event_bus.rs.
+    GatherEvents {
+        account: String,
+        region: String,
+        first_event: i64,
+    },
+    /// Put these events on the event bus of their account and region.
+    PutEvents {
+        account: String,
+        region: String,
+        events: Vec<i64>,
+    },
 }
 
 /// A row of the outbox.
@@ -151,10 +164,19 @@ pub struct Backlog {
     pub events: i64,
 }
 
-async fn enqueue(tx: &mut Tx, step: &Step, due_ms: i64, now_ms: i64) -> Result<(), Error> {
-    let text = serde_json::to_string(step).map_err(|error| Error::Encode(Box::new(error)))?;
+/// A step as its row has it.
+pub(super) fn text(step: &Step) -> Result<String, Error> {
+    serde_json::to_string(step).map_err(|error| Error::Encode(Box::new(error)))
+}
+
+pub(super) async fn enqueue(
+    tx: &mut Tx,
+    step: &Step,
+    due_ms: i64,
+    now_ms: i64,
+) -> Result<(), Error> {
     sqlx::query("insert into outbox (step, due_ms, created_ms) values ($1, $2, $3)")
-        .bind(text)
+        .bind(text(step)?)
         .bind(due_ms)
         .bind(now_ms)
         .execute(&mut **tx)
@@ -162,7 +184,7 @@ async fn enqueue(tx: &mut Tx, step: &Step, due_ms: i64, now_ms: i64) -> Result<(
     Ok(())
 }
 
-async fn done(tx: &mut Tx, item: &Item) -> Result<(), Error> {
+pub(super) async fn done(tx: &mut Tx, item: &Item) -> Result<(), Error> {
     sqlx::query("delete from outbox where id = $1")
         .bind(item.id)
         .execute(&mut **tx)

@@ -1,7 +1,10 @@
-//! The AWS services that localtrail itself calls (S3 for log files, SNS for notifications, CloudWatch Logs for records,
-//! STS to learn an account), embedded or at an endpoint. Says what is done there, in our verbs; not when or why. Bucket
-//! and topic policies are fetched and asked here, before each write, for what answers them is an emulator that does not.
+//! The AWS services that localtrail itself calls (S3 for log files, SNS for notifications, CloudWatch Logs and
+//! EventBridge for records, KMS for keys, STS to learn an account), embedded or at an endpoint. Says what is done there,
+//! in our verbs; not when or why. Bucket and topic policies are fetched and asked here, before each write, for what
+//! answers them is an emulator that does not.
 
+mod events;
+mod kms;
 mod logs;
 mod policies;
 mod s3;
@@ -25,6 +28,8 @@ use crate::clock::machine_time;
 use crate::config::PolicyCheck;
 use crate::embedded;
 
+pub use events::{BusEvent, BusRules};
+pub use kms::KmsKey;
 pub use logs::{LogEvent, LogGroup};
 pub use s3::LogFileObject;
 
@@ -88,6 +93,8 @@ pub struct Credentials {
 #[derive(Clone, Debug, Default)]
 pub struct Endpoints {
     pub logs: Option<Uri>,
+    pub events: Option<Uri>,
+    pub kms: Option<Uri>,
 }
 
 /// The services as localtrail uses them. Clones share connections.

@@ -1,6 +1,7 @@
-"""Where trails deliver to besides S3, through moto: CloudWatch Logs."""
+"""Where trails deliver to besides S3, through moto: CloudWatch Logs, EventBridge, and KMS for the keys."""
 
 import json
+import time
 
 import pytest
 
@@ -46,3 +47,96 @@ def test_records_are_found_in_the_log_group_of_the_trail(server):
     flush(server)
     status = aws("cloudtrail", "get-trail-status", "--name", "main")
     assert status["LatestCloudWatchLogsDeliveryError"] == "ResourceNotFoundException"
+
+
+def rule(server, queue_name, pattern, **settings):
+    """A rule on the default bus whose target is a queue; gives a function that receives what reaches it."""
+    events, sqs = (server.client(name, "test") for name in ("events", "sqs"))
+    events.put_rule(Name=queue_name, EventPattern=json.dumps(pattern), **settings)
+    sqs.create_queue(QueueName=queue_name)
+    events.put_targets(Rule=queue_name, Targets=[{"Id": "q", "Arn": f"arn:aws:sqs:us-east-1:{MOTO_ACCOUNT}:{queue_name}"}])
+    url = f"{server.url}/{MOTO_ACCOUNT}/{queue_name}"
+
+    def receive():
+        received = sqs.receive_message(QueueUrl=url, MaxNumberOfMessages=10).get("Messages", [])
+        for message in received:
+            sqs.delete_message(QueueUrl=url, ReceiptHandle=message["ReceiptHandle"])
+        return [json.loads(message["Body"]) for message in received]
+
+    return receive
+
+
+def logging_trail(server):
+    server.client("s3", "test").create_bucket(Bucket="logs")
+    trails = server.client("cloudtrail", "test")
+    trails.create_trail(Name="main", S3BucketName="logs")
+    trails.start_logging(Name="main")
+
+
+def test_a_rule_on_request_parameters_reaches_its_queue_within_seconds(server):
+    logging_trail(server)
+    receive = rule(server, "alices", {
+        "source": ["aws.iam"], "detail-type": ["AWS API Call via CloudTrail"],
+        "detail": {"eventName": ["CreateUser"], "requestParameters": {"userName": ["alice"]}},
+    })
+    iam = server.client("iam", "test")
+    iam.create_user(UserName="bob")
+    iam.create_user(UserName="alice")
+    # The worker sends it by itself; nobody flushes.
+    received, deadline = [], time.monotonic() + 20
+    while not received and time.monotonic() < deadline:
+        time.sleep(0.1)
+        received = receive()
+    event, = received
+    assert (event["source"], event["detail-type"], event["region"]) == ("aws.iam", "AWS API Call via CloudTrail", "us-east-1")
+    assert event["resources"] == []
+    assert event["detail"]["responseElements"]["user"]["userName"] == "alice"
+    assert event["detail"] == server.events(eventName="CreateUser")[1]
+
+
+def test_another_source_prefix_is_for_a_bus_that_keeps_awss(start, moto):
+    server = start("--upstream", moto, "--event-source-prefix", "local")
+    logging_trail(server)
+    receive = rule(server, "all", {"source": ["local.iam"]})
+    server.client("iam", "test").create_user(UserName="alice")
+    flush(server)
+    event, = receive()
+    assert event["source"] == "local.iam"
+
+
+def test_reads_reach_a_bus_with_a_rule_for_all_management_events(server):
+    logging_trail(server)
+    receive = rule(server, "some", {"source": ["aws.iam"]})
+    iam = server.client("iam", "test")
+    iam.list_users()
+    iam.create_user(UserName="alice")
+    flush(server)
+    assert [event["detail"]["eventName"] for event in receive()] == ["CreateUser"]
+    rule(server, "every", {"source": ["aws.iam"]}, State="ENABLED_WITH_ALL_CLOUDTRAIL_MANAGEMENT_EVENTS")
+    iam.list_users()
+    flush(server)
+    assert [event["detail"]["eventName"] for event in receive()] == ["ListUsers"]
+
+
+def test_log_files_are_encrypted_with_the_key_of_the_trail(server):
+    aws = server.aws
+    aws("s3", "mb", "s3://logs")
+    key = aws("kms", "create-key")["KeyMetadata"]
+    aws("kms", "create-alias", "--alias-name", "alias/trails", "--target-key-id", key["KeyId"])
+    trail = aws("cloudtrail", "create-trail", "--name", "main", "--s3-bucket-name", "logs", "--kms-key-id", "alias/trails")
+    assert trail["KmsKeyId"] == key["Arn"]
+    aws("cloudtrail", "start-logging", "--name", "main")
+    (file,) = flush(server)["logFiles"]
+    head = aws("s3api", "head-object", "--bucket", "logs", "--key", file["key"])
+    assert (head["ServerSideEncryption"], head["SSEKMSKeyId"]) == ("aws:kms", key["Arn"])
+
+    update = ("cloudtrail", "update-trail", "--name", "main", "--kms-key-id")
+    rsa = aws("kms", "create-key", "--key-spec", "RSA_2048", "--key-usage", "ENCRYPT_DECRYPT")["KeyMetadata"]["KeyId"]
+    for given, code in (
+        ("alias/nope", "KmsKeyNotFoundException"),
+        (key["Arn"].replace("us-east-1", "eu-west-1"), "KmsKeyNotFoundException"),
+        (rsa, "InvalidKmsKeyIdException"),
+    ):
+        assert f"({code})" in aws(*update, given, check=False).stderr
+    aws("kms", "disable-key", "--key-id", key["KeyId"])
+    assert "(KmsKeyDisabledException)" in aws(*update, key["KeyId"], check=False).stderr

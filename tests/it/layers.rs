@@ -32,7 +32,7 @@ const MAY_USE: &[(&str, &[&str])] = &[
     ),
     (
         "delivery",
-        &["store", "event", "policy", "takers", "targets", "clock"],
+        &["store", "event", "policy", "takers", "targets", "clock", "aws"],
     ),
     ("worker", &["store", "delivery", "clock"]),
     (

@@ -8,8 +8,10 @@ mod support;
 
 mod coverage;
 mod delivery;
+mod event_bus;
 mod identity;
 mod insights;
+mod kms;
 mod layers;
 mod logs;
 mod lookup;
