@@ -370,6 +370,8 @@ fn endpoints(config: &Config) -> Endpoints {
         logs: or_upstream(&config.logs_endpoint),
         events: or_upstream(&config.events_endpoint),
         kms: or_upstream(&config.kms_endpoint),
+        organizations: config.upstream.clone(),
+        organization: config.organization.clone(),
     }
 }
 

@@ -502,6 +502,72 @@ impl Error {
     }
 }
 
+/// Organizations. AWS's sentences are not known.
+impl Error {
+    pub fn not_master_account() -> Self {
+        Self::new(
+            Code::NotOrganizationMasterAccountException,
+            "Only the management account or a delegated administrator of the organization can do this.",
+        )
+    }
+
+    pub fn not_management_account() -> Self {
+        Self::new(
+            Code::NotOrganizationManagementAccountException,
+            "Only the management account of the organization can do this.",
+        )
+    }
+
+    pub fn organization_without_all_features() -> Self {
+        Self::new(
+            Code::OrganizationNotInAllFeaturesModeException,
+            "The organization does not have all features enabled.",
+        )
+    }
+
+    pub fn no_trusted_access() -> Self {
+        Self::new(
+            Code::CloudTrailAccessNotEnabledException,
+            "Trusted access of cloudtrail.amazonaws.com is not enabled in the organization.",
+        )
+    }
+
+    pub fn account_not_found(account: &str) -> Self {
+        Self::new(
+            Code::AccountNotFoundException,
+            format!("Account {account} is not in the organization."),
+        )
+    }
+
+    pub fn account_registered(account: &str) -> Self {
+        Self::new(
+            Code::AccountRegisteredException,
+            format!("Account {account} is a delegated administrator already."),
+        )
+    }
+
+    pub fn account_not_registered(account: &str) -> Self {
+        Self::new(
+            Code::AccountNotRegisteredException,
+            format!("Account {account} is not a delegated administrator."),
+        )
+    }
+
+    pub fn cannot_delegate_management_account() -> Self {
+        Self::new(
+            Code::CannotDelegateManagementAccountException,
+            "The management account cannot be a delegated administrator.",
+        )
+    }
+
+    pub fn too_many_delegated(limit: usize) -> Self {
+        Self::new(
+            Code::DelegatedAdminAccountLimitExceededException,
+            format!("The organization already has {limit} delegated administrators."),
+        )
+    }
+}
+
 /// Tags, selectors, look-ups.
 impl Error {
     /// AWS's sentences are not known.

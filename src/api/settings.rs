@@ -33,7 +33,8 @@ pub(super) struct SettingsInput {
     cloud_watch_logs_log_group_arn: Option<String>,
     cloud_watch_logs_role_arn: Option<String>,
     kms_key_id: Option<String>,
-    is_organization_trail: Option<bool>,
+    /// See [`organizations`](super::organizations).
+    pub(super) is_organization_trail: Option<bool>,
     /// Younger than the model that requests are checked by, so that a wrong type is found when it is read.
     /// <https://docs.aws.amazon.com/awscloudtrail/latest/userguide/cloudtrail-trail-recursive-logging.html>
     recursive_logging: Option<bool>,
@@ -83,9 +84,6 @@ impl Settings {
             }
             None => None,
         };
-        if input.is_organization_trail == Some(true) {
-            return Err(Error::no_organization());
-        }
         let kms_key_id = match &input.kms_key_id {
             Some(key) if key.is_empty() => Some(None),
             Some(key) => Some(Some(forms::kms_key(key, home)?)),

@@ -137,5 +137,6 @@ pub(super) fn trail(account: &str, home_region: &str, name: &str) -> Trail {
         insight_selectors: Vec::new(),
         recursive_logging: true,
         is_deleted: false,
+        organization_id: None,
     }
 }

@@ -29,14 +29,21 @@ pub(super) struct Place<'a> {
     pub(super) stream: &'a str,
 }
 
-/// The step that sends the first batch of `file` to a log group.
-pub(super) fn first_step(file: &LogFile, log_group_arn: &str) -> Step {
+/// The step that sends the first batch of `file` to a log group; for the trail of an organization, with its id.
+pub(super) fn first_step(
+    file: &LogFile,
+    log_group_arn: &str,
+    organization_id: Option<&str>,
+) -> Step {
+    let organization = organization_id
+        .map(|id| format!("{id}_"))
+        .unwrap_or_default();
     // A group is in the home region of its trail.
     let region = LogGroup::parse(log_group_arn).map_or("", |group| group.region);
     Step::PutLogEvents {
         log_file_id: file.id,
         log_group_arn: log_group_arn.to_owned(),
-        stream: format!("{}_CloudTrail_{region}", file.account),
+        stream: format!("{organization}{}_CloudTrail_{region}", file.account),
         after: 0,
     }
 }

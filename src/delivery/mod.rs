@@ -123,11 +123,12 @@ impl Delivery {
             return Ok(Outcome::Done(None));
         };
         let log_group_arn = trail.cloud_watch_logs_log_group_arn.clone();
+        let organization_id = trail.organization_id.clone();
         let next = move |file: &LogFile| {
             let log_file_id = file.id;
             let put_logs = log_group_arn
                 .as_deref()
-                .map(|arn| logs::first_step(file, arn));
+                .map(|arn| logs::first_step(file, arn, organization_id.as_deref()));
             [Step::Upload { log_file_id }]
                 .into_iter()
                 .chain(put_logs)
@@ -140,6 +141,7 @@ impl Delivery {
                 trail_id,
                 bucket: &trail.s3_bucket_name,
                 prefix,
+                organization: trail.organization_id.as_deref(),
             };
             log_file::partition(to, slot, events, riders, log_file::MAX_BYTES, || {
                 ids.text(16, alphabet::ALPHANUMERIC)
@@ -163,7 +165,8 @@ impl Delivery {
             .map_or(file.region.as_str(), |trail| trail.home_region.as_str());
         let written = bytes.len();
         let object = LogFileObject {
-            account: &file.account,
+            // The bucket of an organization trail is not of the account whose events the file has.
+            account: trail.as_ref().map_or(&file.account, |trail| &trail.account),
             region,
             bucket: &file.bucket,
             key: &file.key,

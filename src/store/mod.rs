@@ -9,6 +9,7 @@ mod embedded;
 mod event_bus;
 mod events;
 mod identities;
+mod organizations;
 mod outbox;
 mod riders;
 mod trails;
@@ -70,6 +71,7 @@ pub enum Lifetime {
 const MIGRATIONS: &[(i64, &str, &str)] = &[
     (1, "initial", include_str!("../../migrations/0001_initial.sql")),
     (3, "rules", include_str!("../../migrations/0003_rules.sql")),
+    (4, "organization", include_str!("../../migrations/0004_organization.sql")),
     (5, "records", include_str!("../../migrations/0005_records.sql")),
 ];
 

@@ -1,11 +1,12 @@
 //! The AWS services that localtrail itself calls (S3 for log files, SNS for notifications, CloudWatch Logs and
-//! EventBridge for records, KMS for keys, STS to learn an account), embedded or at an endpoint. Says what is done there,
-//! in our verbs; not when or why. Bucket and topic policies are fetched and asked here, before each write, for what
-//! answers them is an emulator that does not.
+//! EventBridge for records, KMS for keys, Organizations for members, STS to learn an account), embedded or at an
+//! endpoint. Says what is done there, in our verbs; not when or why. Bucket and topic policies are fetched and asked
+//! here, before each write, for what answers them is an emulator that does not.
 
 mod events;
 mod kms;
 mod logs;
+mod organizations;
 mod policies;
 mod s3;
 mod sns;
@@ -31,6 +32,7 @@ use crate::embedded;
 pub use events::{BusEvent, BusRules};
 pub use kms::KmsKey;
 pub use logs::{LogEvent, LogGroup};
+pub use organizations::Organization;
 pub use s3::LogFileObject;
 
 /// How long a call may take in all, a log file of 50 MB included.
@@ -95,6 +97,9 @@ pub struct Endpoints {
     pub logs: Option<Uri>,
     pub events: Option<Uri>,
     pub kms: Option<Uri>,
+    pub organizations: Option<Uri>,
+    /// Where this is known by configuration, no service is asked.
+    pub organization: Option<crate::config::Organization>,
 }
 
 /// The services as localtrail uses them. Clones share connections.

@@ -23,7 +23,7 @@ const KEY: &AsciiSet = &NON_ALPHANUMERIC
 /// A log file on its way.
 #[derive(Clone, Debug)]
 pub struct LogFileObject<'a> {
-    /// Account that the file is of.
+    /// Account that the call is signed by.
     pub account: &'a str,
     /// Region that the call is signed for.
     pub region: &'a str,

@@ -1,4 +1,4 @@
-"""Where trails deliver to besides S3, through moto: CloudWatch Logs, EventBridge, and KMS for the keys."""
+"""Where trails deliver to besides S3, through moto: CloudWatch Logs, EventBridge; KMS for keys, Organizations for members."""
 
 import json
 import time
@@ -140,3 +140,26 @@ def test_log_files_are_encrypted_with_the_key_of_the_trail(server):
         assert f"({code})" in aws(*update, given, check=False).stderr
     aws("kms", "disable-key", "--key-id", key["KeyId"])
     assert "(KmsKeyDisabledException)" in aws(*update, key["KeyId"], check=False).stderr
+
+
+def test_an_organization_trail_logs_the_members_that_the_upstream_tells_of(server):
+    aws = server.aws
+    aws("s3", "mb", "s3://logs")
+    trail = ("cloudtrail", "create-trail", "--name", "all", "--s3-bucket-name", "logs", "--is-organization-trail")
+    assert "(OrganizationsNotInUseException)" in aws(*trail, check=False).stderr
+    organization = aws("organizations", "create-organization", "--feature-set", "ALL")["Organization"]["Id"]
+    aws("organizations", "create-account", "--email", "member@example.com", "--account-name", "member")
+    member = next(a["Id"] for a in aws("organizations", "list-accounts")["Accounts"] if a["Name"] == "member")
+    assert "(CloudTrailAccessNotEnabledException)" in aws(*trail, check=False).stderr
+    aws("organizations", "enable-aws-service-access", "--service-principal", "cloudtrail.amazonaws.com")
+    arn = aws(*trail)["TrailARN"]
+    aws("cloudtrail", "start-logging", "--name", "all")
+    assert [t["TrailARN"] for t in aws("cloudtrail", "describe-trails", access_key=member)["trailList"]] == [arn]
+    stopped = aws("cloudtrail", "stop-logging", "--name", arn, access_key=member, check=False)
+    assert "(NotOrganizationMasterAccountException)" in stopped.stderr
+    keys = [file["key"] for file in flush(server)["logFiles"]]
+    assert {key.rsplit("/CloudTrail/")[0] for key in keys} == {
+        f"AWSLogs/{organization}/{account}" for account in (MOTO_ACCOUNT, member)
+    }
+    aws("cloudtrail", "register-organization-delegated-admin", "--member-account-id", member)
+    aws("cloudtrail", "stop-logging", "--name", arn, access_key=member)

@@ -15,6 +15,7 @@ mod kms;
 mod layers;
 mod logs;
 mod lookup;
+mod organizations;
 mod own;
 mod policies;
 mod record;
