@@ -12,8 +12,8 @@ create table organization_account (
 
 create index organization_account_by_account on organization_account (account);
 
--- CloudTrail's delegated administrators in an organization that is configured; an organization of the upstream keeps
--- its own.
+-- CloudTrail's delegated administrators in an organization that keeps none itself: a configured one, or an upstream's
+-- that does not know CloudTrail.
 create table delegated_administrator (
     organization_id text not null,
     account text not null,

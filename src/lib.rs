@@ -18,7 +18,7 @@
 //! * [`takers`] which trails take an event, and the row that is stored of it.
 //! * [`record`] from a call seen to an event stored; `proxy` forwards to the upstream, `identify` knows who calls.
 //! * [`api`] the operations of CloudTrail, as rules: no HTTP, no SQL.
-//! * [`delivery`] the steps from events stored to files delivered; [`worker`] runs what is due.
+//! * [`delivery`] the steps from events stored to files, log groups and event buses; [`worker`] runs what is due.
 //! * [`embedded`] a small S3, SNS and STS; [`subscribers`] carries notifications to HTTP endpoints.
 //! * [`targets`] the services that localtrail itself calls, embedded or at an endpoint; [`client`] is how.
 //! * [`http`] doors, replies, the control API.

@@ -107,7 +107,11 @@ impl Settings {
             other => other,
         };
         // The policy may name the prefix, and the key.
-        if input.s3_bucket_name.is_some() || input.s3_key_prefix.is_some() || kms_key_id.is_some() {
+        if input.s3_bucket_name.is_some()
+            || input.s3_key_prefix.is_some()
+            || kms_key_id.is_some()
+            || input.is_organization_trail == Some(true)
+        {
             let (bucket, prefix) = (input.s3_bucket_name.as_ref(), input.s3_key_prefix.as_ref());
             let to = Destination {
                 bucket: bucket.unwrap_or(&trail.s3_bucket_name),
@@ -115,6 +119,7 @@ impl Settings {
                     .or(trail.s3_key_prefix.as_ref())
                     .filter(|prefix| !prefix.is_empty()),
                 kms_key_id: kms_key_id.as_ref().unwrap_or(&trail.kms_key_id).as_deref(),
+                organization_id: trail.organization_id.as_deref(),
             };
             check_bucket_policy(cx, deliverer, to).await?;
         }
@@ -230,6 +235,8 @@ struct Destination<'a> {
     bucket: &'a str,
     prefix: Option<&'a String>,
     kms_key_id: Option<&'a str>,
+    /// Of an organization trail: its files have a folder below it.
+    organization_id: Option<&'a str>,
 }
 
 /// Whether CloudTrail may read the ACL of the bucket and write there. The key asked for is that of a folder which trails
@@ -239,15 +246,20 @@ async fn check_bucket_policy(cx: &Cx, deliverer: Deliverer<'_>, to: Destination<
         bucket,
         prefix,
         kms_key_id,
+        organization_id,
     } = to;
     let prefix = prefix
         .map(|prefix| format!("{prefix}/"))
         .unwrap_or_default();
-    let key = format!("{prefix}AWSLogs/{}/CloudTrail/", deliverer.account);
-    let requests = [
-        deliverer.get_bucket_acl(bucket),
-        deliverer.put_object(bucket, &key, kms_key_id),
-    ];
+    let folder = format!("{}/CloudTrail/", deliverer.account);
+    let mut keys = vec![format!("{prefix}AWSLogs/{folder}")];
+    keys.extend(organization_id.map(|id| format!("{prefix}AWSLogs/{id}/{folder}")));
+    let puts = keys
+        .iter()
+        .map(|key| deliverer.put_object(bucket, key, kms_key_id));
+    let requests: Vec<_> = std::iter::once(deliverer.get_bucket_acl(bucket))
+        .chain(puts)
+        .collect();
     let allowed = cx
         .targets
         .bucket_allows(&cx.account, &cx.region, bucket, &requests);

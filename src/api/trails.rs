@@ -17,7 +17,7 @@ use super::settings::{Settings, SettingsInput};
 use super::tags::{self, Tag};
 use super::{Cx, Empty, Timestamp, organizations, page_after, page_token};
 use crate::event::select::Selectors;
-use crate::store::{Trail, TrailError};
+use crate::store::{DeliveryStatus, Trail, TrailError};
 use crate::targets::TargetError;
 
 /// How many trails a page of ListTrails has. AWS does not say how many its pages have.
@@ -108,7 +108,7 @@ pub(super) async fn create_trail(cx: Cx, input: CreateTrailInput) -> Result<Trai
         insight_selectors: Vec::new(),
         recursive_logging: true,
         is_deleted: false,
-        organization_id: None,
+        organization_id: organization.as_ref().map(|organization| organization.id.clone()),
     };
     Settings::check(&cx, settings, &trail)
         .await?
@@ -127,8 +127,11 @@ pub(super) async fn create_trail(cx: Cx, input: CreateTrailInput) -> Result<Trai
 
 /// <https://docs.aws.amazon.com/awscloudtrail/latest/APIReference/API_UpdateTrail.html>
 pub(super) async fn update_trail(cx: Cx, input: SettingsInput) -> Result<TrailOutput> {
-    let trail = find(&cx, &input.name, Reach::Home).await?;
+    let mut trail = find(&cx, &input.name, Reach::Home).await?;
     let organization = organizations::change(&cx, &trail, input.is_organization_trail).await?;
+    if let Some(organization) = &organization {
+        trail.organization_id = organization.as_ref().map(|organization| organization.id.clone());
+    }
     let settings = Settings::check(&cx, input, &trail).await?;
     let updated = cx
         .store
@@ -341,14 +344,7 @@ pub(super) struct GetTrailStatusOutput {
 /// The status of delivery from the called region.
 /// <https://docs.aws.amazon.com/awscloudtrail/latest/APIReference/API_GetTrailStatus.html>
 pub(super) async fn get_trail_status(cx: Cx, input: NameInput) -> Result<GetTrailStatusOutput> {
-    let named = Named::read(&cx, &input.name, Reach::Shadow)?;
-    let found = cx
-        .store
-        .trail_get_with_status(&cx.account, named.home_region, named.name, &cx.region)
-        .await?;
-    let (trail, status) = found.unzip();
-    let trail = named.checked(&cx, trail)?;
-    let status = status.unwrap_or_default();
+    let (trail, status) = trail_and_status(&cx, &input.name).await?;
     Ok(GetTrailStatusOutput {
         is_logging: trail.is_logging,
         latest_delivery_error: status.log_files.error.filter(is_shown),
@@ -368,6 +364,20 @@ pub(super) async fn get_trail_status(cx: Cx, input: NameInput) -> Result<GetTrai
         time_logging_started: text_time(trail.start_logging_ms),
         time_logging_stopped: text_time(trail.stop_logging_ms),
     })
+}
+
+async fn trail_and_status(cx: &Cx, name: &str) -> Result<(Trail, DeliveryStatus)> {
+    if let Some(trail) = organizations::trail_by_arn(cx, name, Reach::Shadow).await? {
+        let status = cx.store.delivery_status_get(trail.id, &cx.region).await?;
+        return Ok((trail, status));
+    }
+    let named = Named::read(cx, name, Reach::Shadow)?;
+    let found = cx
+        .store
+        .trail_get_with_status(&cx.account, named.home_region, named.name, &cx.region)
+        .await?;
+    let (trail, status) = found.unzip();
+    Ok((named.checked(cx, trail)?, status.unwrap_or_default()))
 }
 
 /// Errors of S3 are shown, but not that it did not answer in time (facts 2.4).

@@ -56,7 +56,7 @@ impl Store {
         .await
     }
 
-    /// CloudTrail's delegated administrators in a configured organization.
+    /// CloudTrail's delegated administrators in an organization that keeps none itself.
     pub async fn delegated_administrators(
         &self,
         organization_id: &str,

@@ -20,7 +20,7 @@ pub struct Organization {
     pub all_features: bool,
     /// CloudTrail has trusted access.
     pub trusts_cloudtrail: bool,
-    /// CloudTrail's delegated administrators; `None` where whoever configured the organization keeps no such list.
+    /// CloudTrail's delegated administrators; `None` where nobody else keeps them, so that localtrail does.
     pub delegated: Option<Vec<String>>,
 }
 
@@ -76,13 +76,19 @@ impl Targets {
                 services,
             )
             .await?;
-        let delegated = self
+        let asked = self
             .list(
                 management,
                 ("ListDelegatedAdministrators", &of_cloudtrail),
                 ("DelegatedAdministrators", "Id"),
             )
-            .await?;
+            .await;
+        let delegated = match asked {
+            Ok(delegated) => Some(delegated),
+            Err(error) if error.is_transient() => return Err(error),
+            // moto does not know CloudTrail as a service that can be delegated.
+            Err(_) => None,
+        };
         if !accounts.iter().any(|it| it == account) {
             return Ok(None);
         }
@@ -92,7 +98,7 @@ impl Targets {
             accounts,
             all_features: described["FeatureSet"] == "ALL",
             trusts_cloudtrail: trusted.iter().any(|it| it == PRINCIPAL),
-            delegated: Some(delegated),
+            delegated,
         }))
     }
 
