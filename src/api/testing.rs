@@ -1,5 +1,7 @@
 //! What the tests of operations stand on: a store in a folder of its own, a clock that stands still.
 
+use std::time::Duration;
+
 use axum::Router;
 use axum::extract::Request;
 use chrono::DateTime;
@@ -8,16 +10,20 @@ use http_body_util::BodyExt;
 use serde_json::{Value, json};
 use tempfile::TempDir;
 use tokio::net::TcpListener;
+use tokio_util::sync::CancellationToken;
 
 use super::{Cx, OwnCalls, operations};
 use crate::client::{self, Trust};
 use crate::clock::{Clock, Ids};
 use crate::config::PolicyCheck;
 use crate::event::select::Selectors;
+use crate::http::connections::{Limits, serve};
 use crate::store::{Store, Trail};
 use crate::targets::{Endpoints, Target, Targets};
 
 pub(super) const ACCOUNT: &str = "111122223333";
+/// Longer than any test.
+const TIMEOUT: Duration = Duration::from_secs(60);
 pub(super) const REGION: &str = "us-east-1";
 
 /// One account's view of the API in one region.
@@ -108,7 +114,14 @@ async fn stub() -> Uri {
     let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
     let uri = format!("http://{}", listener.local_addr().unwrap());
     let router = Router::new().fallback(answer);
-    tokio::spawn(async { axum::serve(listener, router).await });
+    let limits = Limits {
+        connections: 64,
+        head_bytes: 1 << 16,
+        head_timeout: TIMEOUT,
+        body_timeout: TIMEOUT,
+    };
+    let never = CancellationToken::new();
+    tokio::spawn(serve(listener, router, limits, never, TIMEOUT));
     uri.parse().unwrap()
 }
 

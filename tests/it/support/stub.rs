@@ -1,14 +1,20 @@
 //! An AWS service that speaks JSON, on a port: answers as a test tells it to, and remembers its calls.
 
 use std::sync::{Arc, Mutex};
+use std::time::Duration;
 
 use axum::Router;
 use axum::body::Body;
 use axum::extract::{Request, State};
 use axum::http::Response;
 use http_body_util::BodyExt;
+use localtrail::http::connections::{Limits, serve};
 use serde_json::{Value, json};
 use tokio::net::TcpListener;
+use tokio_util::sync::CancellationToken;
+
+/// Longer than any test.
+const TIMEOUT: Duration = Duration::from_secs(60);
 
 /// What the stub has seen: operation, account that signed, region, input.
 #[derive(Clone, Debug)]
@@ -44,7 +50,14 @@ impl Stub {
             answer: Mutex::new(Box::new(answer)),
         });
         let router = Router::new().fallback(reply).with_state(Arc::clone(&inner));
-        tokio::spawn(async { axum::serve(listener, router).await });
+        let limits = Limits {
+            connections: 64,
+            head_bytes: 1 << 16,
+            head_timeout: TIMEOUT,
+            body_timeout: TIMEOUT,
+        };
+        let never = CancellationToken::new();
+        tokio::spawn(serve(listener, router, limits, never, TIMEOUT));
         Self { url, inner }
     }
 
