@@ -108,7 +108,9 @@ pub(super) async fn create_trail(cx: Cx, input: CreateTrailInput) -> Result<Trai
         insight_selectors: Vec::new(),
         recursive_logging: true,
         is_deleted: false,
-        organization_id: organization.as_ref().map(|organization| organization.id.clone()),
+        organization_id: organization
+            .as_ref()
+            .map(|organization| organization.id.clone()),
     };
     Settings::check(&cx, settings, &trail)
         .await?
@@ -130,7 +132,9 @@ pub(super) async fn update_trail(cx: Cx, input: SettingsInput) -> Result<TrailOu
     let mut trail = find(&cx, &input.name, Reach::Home).await?;
     let organization = organizations::change(&cx, &trail, input.is_organization_trail).await?;
     if let Some(organization) = &organization {
-        trail.organization_id = organization.as_ref().map(|organization| organization.id.clone());
+        trail.organization_id = organization
+            .as_ref()
+            .map(|organization| organization.id.clone());
     }
     let settings = Settings::check(&cx, input, &trail).await?;
     let updated = cx

@@ -24,7 +24,7 @@ def flush(server):
 
 def test_records_are_found_in_the_log_group_of_the_trail(server):
     aws = server.aws
-    aws("s3", "mb", "s3://logs")
+    server.bucket("logs", "test")
     trail = ("--name", "main", "--s3-bucket-name", "logs", "--cloud-watch-logs-log-group-arn", GROUP, "--cloud-watch-logs-role-arn", ROLE)
     refused = aws("cloudtrail", "create-trail", *trail, check=False)
     assert "(InvalidCloudWatchLogsLogGroupArnException)" in refused.stderr
@@ -67,7 +67,7 @@ def rule(server, queue_name, pattern, **settings):
 
 
 def logging_trail(server):
-    server.client("s3", "test").create_bucket(Bucket="logs")
+    server.bucket("logs", "test")
     trails = server.client("cloudtrail", "test")
     trails.create_trail(Name="main", S3BucketName="logs")
     trails.start_logging(Name="main")
@@ -120,7 +120,7 @@ def test_reads_reach_a_bus_with_a_rule_for_all_management_events(server):
 
 def test_log_files_are_encrypted_with_the_key_of_the_trail(server):
     aws = server.aws
-    aws("s3", "mb", "s3://logs")
+    server.bucket("logs", "test")
     key = aws("kms", "create-key")["KeyMetadata"]
     aws("kms", "create-alias", "--alias-name", "alias/trails", "--target-key-id", key["KeyId"])
     trail = aws("cloudtrail", "create-trail", "--name", "main", "--s3-bucket-name", "logs", "--kms-key-id", "alias/trails")
@@ -144,7 +144,7 @@ def test_log_files_are_encrypted_with_the_key_of_the_trail(server):
 
 def test_an_organization_trail_logs_the_members_that_the_upstream_tells_of(server):
     aws = server.aws
-    aws("s3", "mb", "s3://logs")
+    server.bucket("logs", "test")
     trail = ("cloudtrail", "create-trail", "--name", "all", "--s3-bucket-name", "logs", "--is-organization-trail")
     assert "(OrganizationsNotInUseException)" in aws(*trail, check=False).stderr
     organization = aws("organizations", "create-organization", "--feature-set", "ALL")["Organization"]["Id"]

@@ -32,7 +32,9 @@ const MAY_USE: &[(&str, &[&str])] = &[
     ),
     (
         "delivery",
-        &["store", "event", "policy", "takers", "targets", "clock", "aws"],
+        &[
+            "store", "event", "policy", "takers", "targets", "clock", "aws",
+        ],
     ),
     ("worker", &["store", "delivery", "clock"]),
     (
