@@ -16,7 +16,7 @@ use crate::api::{Operations, operations};
 use crate::client::{self, Trust};
 use crate::clock::{Clock, Ids};
 use crate::config::{Config, Embedded};
-use crate::delivery::Delivery;
+use crate::delivery::{Delivery, EventBus};
 use crate::embedded::s3::S3;
 use crate::embedded::sns::Sns;
 use crate::embedded::sts::Sts;
@@ -27,7 +27,7 @@ use crate::record::{BucketOwners, Recorder, Settings};
 use crate::store::{Lifetime, Store};
 use crate::subscribers::{self, AllowedHosts};
 use crate::takers::Takers;
-use crate::targets::{Credentials, Target, Targets};
+use crate::targets::{Credentials, Endpoints, Target, Targets};
 use crate::worker::Worker;
 
 /// The account of everyone who does not say, where nobody else knows either.
@@ -169,6 +169,7 @@ impl App {
                 config.sns_endpoint.as_ref(),
                 &embedded.sns,
             ),
+            endpoints(&config),
             client::client(connector.clone()),
             credentials(&config),
             config.bucket_policy_check,
@@ -196,7 +197,14 @@ impl App {
             ids: ids.clone(),
             takers,
             event_version: config.event_version.clone(),
+            event_bus: EventBus::new(&config.event_source_prefix),
         };
+        if targets.has_events() {
+            store
+                .event_bus_open()
+                .await
+                .context("cannot watch for events")?;
+        }
         let worker = Worker::new(store.clone(), delivery, clock.clone(), config.slot_ms());
         let upstream = config.upstream.clone().map(|endpoint| Upstream {
             endpoint,
@@ -317,7 +325,14 @@ fn limits(config: &Config) -> http::connections::Limits {
 }
 
 fn trust(config: &Config) -> Trust<'_> {
-    let endpoints = [&config.upstream, &config.s3_endpoint, &config.sns_endpoint];
+    let endpoints = [
+        &config.upstream,
+        &config.s3_endpoint,
+        &config.sns_endpoint,
+        &config.logs_endpoint,
+        &config.events_endpoint,
+        &config.kms_endpoint,
+    ];
     let any_https = endpoints
         .into_iter()
         .flatten()
@@ -357,6 +372,19 @@ fn keys(config: &Config) -> anyhow::Result<Keys> {
         None => String::new(),
     };
     Keys::new(&text, config.verify_signatures).context("cannot read the credentials")
+}
+
+/// Services that are never embedded: where an option says, else at the upstream.
+fn endpoints(config: &Config) -> Endpoints {
+    let or_upstream =
+        |endpoint: &Option<::http::Uri>| endpoint.as_ref().or(config.upstream.as_ref()).cloned();
+    Endpoints {
+        logs: or_upstream(&config.logs_endpoint),
+        events: or_upstream(&config.events_endpoint),
+        kms: or_upstream(&config.kms_endpoint),
+        organizations: config.upstream.clone(),
+        organization: config.organization.clone(),
+    }
 }
 
 fn credentials(config: &Config) -> Option<Credentials> {

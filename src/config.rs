@@ -79,6 +79,27 @@ pub struct Config {
     #[arg(long, env = "LOCALTRAIL_SNS_ENDPOINT", value_name = "URL", value_parser = endpoint)]
     pub sns_endpoint: Option<Uri>,
 
+    /// CloudWatch Logs that records of trails with a log group are sent to [default: the upstream].
+    #[arg(long, env = "LOCALTRAIL_LOGS_ENDPOINT", value_name = "URL", value_parser = endpoint)]
+    pub logs_endpoint: Option<Uri>,
+
+    /// EventBridge that events of trails are put on, within seconds [default: the upstream].
+    #[arg(long, env = "LOCALTRAIL_EVENTS_ENDPOINT", value_name = "URL", value_parser = endpoint)]
+    pub events_endpoint: Option<Uri>,
+
+    /// What the source of those events begins with, for an EventBridge that keeps `aws` for itself.
+    #[arg(
+        long,
+        env = "LOCALTRAIL_EVENT_SOURCE_PREFIX",
+        value_name = "TEXT",
+        default_value = "aws"
+    )]
+    pub event_source_prefix: String,
+
+    /// KMS whose keys encrypt log files [default: the upstream].
+    #[arg(long, env = "LOCALTRAIL_KMS_ENDPOINT", value_name = "URL", value_parser = endpoint)]
+    pub kms_endpoint: Option<Uri>,
+
     /// Access key that localtrail's own calls to endpoints are signed with [default: the trail's account id].
     #[arg(
         long,
@@ -101,6 +122,10 @@ pub struct Config {
     /// Account of callers whose access key does not say [default: the upstream's own, else 000000000000].
     #[arg(long, env = "LOCALTRAIL_ACCOUNT_ID", value_name = "ID", value_parser = account_id)]
     pub account_id: Option<String>,
+
+    /// The organization for organization trails: `o-exampleorgid:MANAGEMENT[,MEMBER…]` [default: the upstream's].
+    #[arg(long, env = "LOCALTRAIL_ORGANIZATION", value_name = "ID:ACCOUNTS", value_parser = organization)]
+    pub organization: Option<Organization>,
 
     /// Region of calls that are not signed.
     #[arg(long, env = "LOCALTRAIL_REGION", value_name = "REGION", default_value = "us-east-1", value_parser = region)]
@@ -200,6 +225,15 @@ pub struct Config {
     pub sns_delivery_hosts: Vec<String>,
 }
 
+/// An organization and its accounts.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Organization {
+    /// `o-exampleorgid`
+    pub id: String,
+    pub management_account: String,
+    pub member_accounts: Vec<String>,
+}
+
 /// A value that must not show in logs.
 #[derive(Clone)]
 pub struct Secret(String);
@@ -291,6 +325,25 @@ fn account_id(text: &str) -> Result<String, String> {
     Err("12 digits are allowed".to_owned())
 }
 
+fn organization(text: &str) -> Result<Organization, String> {
+    let allowed = "an organization such as o-exampleorgid:111122223333,444455556666 is allowed, its management account \
+                   first";
+    let (id, accounts) = text.split_once(':').ok_or(allowed)?;
+    let fits = |b: u8| b.is_ascii_lowercase() || b.is_ascii_digit();
+    let is_id = id
+        .strip_prefix("o-")
+        .is_some_and(|rest| (10..=32).contains(&rest.len()) && rest.bytes().all(fits));
+    let accounts: Result<Vec<String>, String> = accounts.split(',').map(account_id).collect();
+    match accounts.map_err(|_| allowed)?.split_first() {
+        Some((management_account, member_accounts)) if is_id => Ok(Organization {
+            id: id.to_owned(),
+            management_account: management_account.clone(),
+            member_accounts: member_accounts.to_vec(),
+        }),
+        _ => Err(allowed.to_owned()),
+    }
+}
+
 fn region(text: &str) -> Result<String, String> {
     let fits = |b: u8| b.is_ascii_lowercase() || b.is_ascii_digit() || b == b'-';
     if !text.is_empty() && text.len() <= 32 && text.bytes().all(fits) {
@@ -368,6 +421,9 @@ mod tests {
             "--embedded s4",
             "--trails-per-region 0",
             "--bucket-policy-check maybe",
+            "--organization o-exampleorgid",
+            "--organization exampleorgid:111122223333",
+            "--organization o-exampleorgid:111122223333,4",
             "--delivery-access-key-id only",
             "--verify-signatures",
         ] {

@@ -19,7 +19,7 @@
 //! * [`record`] from a call seen to an event stored; `proxy` forwards to the upstream, `identify` knows who calls,
 //!   `keys` the secrets that they sign with.
 //! * [`api`] the operations of CloudTrail, as rules: no HTTP, no SQL.
-//! * [`delivery`] the steps from events stored to files delivered; [`worker`] runs what is due.
+//! * [`delivery`] the steps from events stored to files, log groups and event buses; [`worker`] runs what is due.
 //! * [`embedded`] a small S3, SNS and STS; [`subscribers`] carries notifications to HTTP endpoints.
 //! * [`targets`] the services that localtrail itself calls, embedded or at an endpoint; [`client`] is how.
 //! * [`http`] doors, replies, the control API.

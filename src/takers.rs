@@ -31,6 +31,8 @@ pub struct Logging(Arc<Vec<Taker>>);
 struct Taker {
     trail_id: i64,
     account: String,
+    /// The accounts of an organization trail's organization.
+    organization_accounts: Vec<String>,
     home_region: String,
     multi_region: bool,
     global_events: bool,
@@ -43,17 +45,20 @@ impl Taker {
         let here = self.multi_region
             || (self.home_region == event.aws_region
                 && (self.global_events || !catalog::is_global(event)));
-        here && self.account == account
+        let ours =
+            self.account == account || self.organization_accounts.iter().any(|it| it == account);
+        here && ours
             && (self.recursive_events || !catalog::is_recursive(event))
             && self.selectors.takes(event)
     }
 }
 
-impl From<Trail> for Taker {
-    fn from(trail: Trail) -> Self {
+impl Taker {
+    fn new(trail: Trail, organization_accounts: Vec<String>) -> Self {
         Self {
             trail_id: trail.id,
             account: trail.account,
+            organization_accounts,
             home_region: trail.home_region,
             multi_region: trail.is_multi_region,
             global_events: trail.include_global_service_events,
@@ -142,7 +147,15 @@ impl Takers {
             }
         }
         let trails = self.store.trails_logging().await?;
-        let logging = Logging(Arc::new(trails.into_iter().map(Taker::from).collect()));
+        let mut takers = Vec::with_capacity(trails.len());
+        for trail in trails {
+            let accounts = match &trail.organization_id {
+                Some(id) => self.store.organization_accounts(id).await?,
+                None => Vec::new(),
+            };
+            takers.push(Taker::new(trail, accounts));
+        }
+        let logging = Logging(Arc::new(takers));
         *self.known.write().unwrap_or_else(PoisonError::into_inner) = (version, logging.clone());
         Ok(logging)
     }

@@ -3,6 +3,7 @@
 //! code, as the worker that runs in the background.
 
 use std::sync::atomic::{AtomicU64, Ordering};
+use std::time::Duration;
 
 use chrono::{DateTime, TimeDelta, Utc};
 use tokio::sync::{Mutex, MutexGuard};
@@ -20,6 +21,8 @@ const PARALLEL: usize = 8;
 const PAGE: u32 = 64;
 /// Longest pause between two tries.
 const LONGEST_PAUSE: TimeDelta = TimeDelta::hours(1);
+/// How long events for an event bus gather: those that follow soon go in the same call.
+const GATHER: Duration = Duration::from_millis(500);
 /// How soon the worker looks again after the database failed it.
 const AFTER_DATABASE_ERROR: TimeDelta = TimeDelta::seconds(1);
 
@@ -56,8 +59,8 @@ impl Worker {
         }
     }
 
-    /// Runs until `stop`; a step under way is finished first. Wakes when something is due, and at the end of each slot,
-    /// when what has come in meanwhile is.
+    /// Runs until `stop`; a step under way is finished first. Wakes when something is due, at the end of each slot, when
+    /// what has come in meanwhile is, and soon after events have come in that an event bus waits for.
     pub async fn run(&self, stop: CancellationToken) {
         loop {
             let next = match self.settle().await {
@@ -77,6 +80,9 @@ impl Worker {
             tokio::select! {
                 () = stop.cancelled() => return,
                 () = self.clock.sleep_until(next) => {}
+                () = self.store.event_bus_filled() => {
+                    let _ = tokio::time::timeout(GATHER, stop.cancelled()).await;
+                }
             }
         }
     }

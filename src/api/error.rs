@@ -418,6 +418,15 @@ impl Error {
         )
     }
 
+    /// There is no CloudWatch Logs to ask. AWS's sentence, and what to do about it.
+    pub fn no_log_groups() -> Self {
+        Self::new(
+            Code::InvalidCloudWatchLogsLogGroupArnException,
+            "CloudTrail cannot validate the specified log group ARN. There is no CloudWatch Logs here: name one with \
+             --logs-endpoint or --upstream.",
+        )
+    }
+
     /// AWS's sentence is not known.
     pub fn log_group_missing() -> Self {
         Self::new(
@@ -451,10 +460,110 @@ impl Error {
     }
 
     /// AWS's sentence is not known.
+    pub fn kms_key_not_found(key: &str) -> Self {
+        Self::new(
+            Code::KmsKeyNotFoundException,
+            format!("KMS key {key} does not exist, or is not in the region of the S3 bucket."),
+        )
+    }
+
+    /// There is no KMS to ask whose the alias is.
+    pub fn no_kms_aliases(alias: &str) -> Self {
+        Self::new(
+            Code::KmsKeyNotFoundException,
+            format!(
+                "The key of {alias} is not known. There is no KMS here: name one with --kms-endpoint or --upstream, or \
+                 give the key's own id or ARN."
+            ),
+        )
+    }
+
+    /// AWS's sentence is not known.
+    pub fn kms_key_disabled(key: &str) -> Self {
+        Self::new(
+            Code::KmsKeyDisabledException,
+            format!("KMS key {key} is not enabled."),
+        )
+    }
+
+    pub fn encryption_policy(bucket: &str, key: &str) -> Self {
+        Self::new(
+            Code::InsufficientEncryptionPolicyException,
+            format!("Insufficient permissions to access S3 bucket {bucket} or KMS key {key}."),
+        )
+    }
+
+    /// AWS's sentence is not known.
     pub fn no_organization() -> Self {
         Self::new(
             Code::OrganizationsNotInUseException,
             "Your account is not a member of an organization.",
+        )
+    }
+}
+
+/// Organizations. AWS's sentences are not known.
+impl Error {
+    pub fn not_master_account() -> Self {
+        Self::new(
+            Code::NotOrganizationMasterAccountException,
+            "Only the management account or a delegated administrator of the organization can do this.",
+        )
+    }
+
+    pub fn not_management_account() -> Self {
+        Self::new(
+            Code::NotOrganizationManagementAccountException,
+            "Only the management account of the organization can do this.",
+        )
+    }
+
+    pub fn organization_without_all_features() -> Self {
+        Self::new(
+            Code::OrganizationNotInAllFeaturesModeException,
+            "The organization does not have all features enabled.",
+        )
+    }
+
+    pub fn no_trusted_access() -> Self {
+        Self::new(
+            Code::CloudTrailAccessNotEnabledException,
+            "Trusted access of cloudtrail.amazonaws.com is not enabled in the organization.",
+        )
+    }
+
+    pub fn account_not_found(account: &str) -> Self {
+        Self::new(
+            Code::AccountNotFoundException,
+            format!("Account {account} is not in the organization."),
+        )
+    }
+
+    pub fn account_registered(account: &str) -> Self {
+        Self::new(
+            Code::AccountRegisteredException,
+            format!("Account {account} is a delegated administrator already."),
+        )
+    }
+
+    pub fn account_not_registered(account: &str) -> Self {
+        Self::new(
+            Code::AccountNotRegisteredException,
+            format!("Account {account} is not a delegated administrator."),
+        )
+    }
+
+    pub fn cannot_delegate_management_account() -> Self {
+        Self::new(
+            Code::CannotDelegateManagementAccountException,
+            "The management account cannot be a delegated administrator.",
+        )
+    }
+
+    pub fn too_many_delegated(limit: usize) -> Self {
+        Self::new(
+            Code::DelegatedAdminAccountLimitExceededException,
+            format!("The organization already has {limit} delegated administrators."),
         )
     }
 }

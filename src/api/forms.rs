@@ -180,9 +180,7 @@ pub(super) fn logs_role(arn: &str) -> Result<()> {
     }
 }
 
-/// The ARN of a key given by id or ARN.
-///
-/// AWS also turns an alias into the ARN of its key. Nobody is asked here, so an alias stays one: its ARN.
+/// The ARN of a key given by id or ARN; that of an alias for an alias.
 pub(super) fn kms_key(key: &str, home: Home<'_>) -> Result<String> {
     let is_word = |word: &str, also: &[u8]| {
         (1..=256).contains(&word.len())

@@ -5,10 +5,12 @@
 //! No operation knows that it is recorded, or which door it came through; it only tells what it called itself.
 
 mod constraints;
+mod encryption;
 pub mod error;
 mod forms;
 mod insights;
 mod lookup;
+mod organizations;
 mod selectors;
 mod settings;
 mod tags;
@@ -118,6 +120,9 @@ fn table() -> Operations {
         .on("AddTags",    tags::add_tags)
         .on("ListTags",   tags::list_tags)
         .on("RemoveTags", tags::remove_tags)
+        // Organizations
+        .on("DeregisterOrganizationDelegatedAdmin", organizations::deregister_organization_delegated_admin)
+        .on("RegisterOrganizationDelegatedAdmin",   organizations::register_organization_delegated_admin)
         // Events
         .on("LookupEvents", lookup::lookup_events)
 }
@@ -132,7 +137,6 @@ const UNSUPPORTED: &[&str] = &[
     "DeleteDashboard",
     "DeleteEventDataStore",
     "DeleteResourcePolicy",
-    "DeregisterOrganizationDelegatedAdmin",
     "DescribeQuery",
     "DisableFederation",
     "EnableFederation",
@@ -155,7 +159,6 @@ const UNSUPPORTED: &[&str] = &[
     "ListQueries",
     "PutEventConfiguration",
     "PutResourcePolicy",
-    "RegisterOrganizationDelegatedAdmin",
     "RestoreEventDataStore",
     "SearchSampleQueries",
     "StartDashboardRefresh",

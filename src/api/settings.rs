@@ -1,18 +1,19 @@
 //! What a trail is set to: bucket, topic, log group, key, reach. CreateTrail and UpdateTrail set the same things.
 //!
 //! Checked when it is set; what breaks later shows in GetTrailStatus. The bucket and the topic must be there, and their
-//! policies must let CloudTrail in; of log groups, roles and keys only the form is checked, for nobody is asked about
-//! them.
+//! policies must let CloudTrail in; the log group must be there, and where there is no CloudWatch Logs at all, a log group
+//! is refused, since nothing would ever reach it. Of keys see [`encryption`](super::encryption). Of roles only the form is
+//! checked, for nobody is asked about them.
 
 use serde::Deserialize;
 
-use super::Cx;
 use super::error::{Error, Result};
 use super::forms::{self, Home};
+use super::{Cx, encryption};
 use crate::event::own::OwnCall;
 use crate::policy::cloudtrail::Deliverer;
 use crate::store::Trail;
-use crate::targets::TargetError;
+use crate::targets::{LogGroup, TargetError};
 
 /// Sent to a topic when a trail begins to use it.
 /// <https://github.com/aws/aws-cloudtrail-processing-library>, `SNSMessageSerializer`'s filter.
@@ -32,7 +33,8 @@ pub(super) struct SettingsInput {
     cloud_watch_logs_log_group_arn: Option<String>,
     cloud_watch_logs_role_arn: Option<String>,
     kms_key_id: Option<String>,
-    is_organization_trail: Option<bool>,
+    /// See [`organizations`](super::organizations).
+    pub(super) is_organization_trail: Option<bool>,
     /// Younger than the model that requests are checked by, so that a wrong type is found when it is read.
     /// <https://docs.aws.amazon.com/awscloudtrail/latest/userguide/cloudtrail-trail-recursive-logging.html>
     recursive_logging: Option<bool>,
@@ -82,9 +84,6 @@ impl Settings {
             }
             None => None,
         };
-        if input.is_organization_trail == Some(true) {
-            return Err(Error::no_organization());
-        }
         let kms_key_id = match &input.kms_key_id {
             Some(key) if key.is_empty() => Some(None),
             Some(key) => Some(Some(forms::kms_key(key, home)?)),
@@ -99,8 +98,20 @@ impl Settings {
         if let Some(bucket) = &input.s3_bucket_name {
             check_bucket(cx, bucket).await?;
         }
+        let kms_key_id = match kms_key_id {
+            Some(Some(given)) => {
+                let bucket = input.s3_bucket_name.as_ref();
+                let bucket = bucket.unwrap_or(&trail.s3_bucket_name);
+                Some(Some(encryption::check(cx, given, trail, bucket).await?))
+            }
+            other => other,
+        };
         // The policy may name the prefix, and the key.
-        if input.s3_bucket_name.is_some() || input.s3_key_prefix.is_some() || kms_key_id.is_some() {
+        if input.s3_bucket_name.is_some()
+            || input.s3_key_prefix.is_some()
+            || kms_key_id.is_some()
+            || input.is_organization_trail == Some(true)
+        {
             let (bucket, prefix) = (input.s3_bucket_name.as_ref(), input.s3_key_prefix.as_ref());
             let to = Destination {
                 bucket: bucket.unwrap_or(&trail.s3_bucket_name),
@@ -108,6 +119,7 @@ impl Settings {
                     .or(trail.s3_key_prefix.as_ref())
                     .filter(|prefix| !prefix.is_empty()),
                 kms_key_id: kms_key_id.as_ref().unwrap_or(&trail.kms_key_id).as_deref(),
+                organization_id: trail.organization_id.as_deref(),
             };
             check_bucket_policy(cx, deliverer, to).await?;
         }
@@ -119,6 +131,9 @@ impl Settings {
             input.cloud_watch_logs_role_arn,
             home,
         )?;
+        if let Some(Some((group, _))) = &logs {
+            check_log_group(cx, group).await?;
+        }
         if let Some(Some((_, arn))) = &sns_topic {
             // Its policy was asked above.
             let message_id = cx.targets.publish(None, arn, VALIDATION_MESSAGE).await;
@@ -220,6 +235,8 @@ struct Destination<'a> {
     bucket: &'a str,
     prefix: Option<&'a String>,
     kms_key_id: Option<&'a str>,
+    /// Of an organization trail: its files have a folder below it.
+    organization_id: Option<&'a str>,
 }
 
 /// Whether CloudTrail may read the ACL of the bucket and write there. The key asked for is that of a folder which trails
@@ -229,15 +246,20 @@ async fn check_bucket_policy(cx: &Cx, deliverer: Deliverer<'_>, to: Destination<
         bucket,
         prefix,
         kms_key_id,
+        organization_id,
     } = to;
     let prefix = prefix
         .map(|prefix| format!("{prefix}/"))
         .unwrap_or_default();
-    let key = format!("{prefix}AWSLogs/{}/CloudTrail/", deliverer.account);
-    let requests = [
-        deliverer.get_bucket_acl(bucket),
-        deliverer.put_object(bucket, &key, kms_key_id),
-    ];
+    let folder = format!("{}/CloudTrail/", deliverer.account);
+    let mut keys = vec![format!("{prefix}AWSLogs/{folder}")];
+    keys.extend(organization_id.map(|id| format!("{prefix}AWSLogs/{id}/{folder}")));
+    let puts = keys
+        .iter()
+        .map(|key| deliverer.put_object(bucket, key, kms_key_id));
+    let requests: Vec<_> = std::iter::once(deliverer.get_bucket_acl(bucket))
+        .chain(puts)
+        .collect();
     let allowed = cx
         .targets
         .bucket_allows(&cx.account, &cx.region, bucket, &requests);
@@ -266,6 +288,20 @@ async fn check_topic(cx: &Cx, deliverer: Deliverer<'_>, arn: &str) -> Result<()>
         Ok(true) => Ok(()),
         Ok(false) => Err(Error::topic_refused()),
         Err(error) => Err(unreachable(error)),
+    }
+}
+
+async fn check_log_group(cx: &Cx, arn: &str) -> Result<()> {
+    let group = LogGroup::parse(arn).ok_or_else(Error::log_group)?;
+    if !cx.targets.has_logs() {
+        return Err(Error::no_log_groups());
+    }
+    match cx.targets.log_group_exists(group).await {
+        Ok(true) => Ok(()),
+        Err(error) if error.is_transient() => {
+            Err(Error::target_unreachable("CloudWatch log group", error))
+        }
+        Ok(false) | Err(_) => Err(Error::log_group()),
     }
 }
 

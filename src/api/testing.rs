@@ -1,18 +1,29 @@
 //! What the tests of operations stand on: a store in a folder of its own, a clock that stands still.
 
+use std::time::Duration;
+
+use axum::Router;
+use axum::extract::Request;
 use chrono::DateTime;
-use serde_json::Value;
+use http::Uri;
+use http_body_util::BodyExt;
+use serde_json::{Value, json};
 use tempfile::TempDir;
+use tokio::net::TcpListener;
+use tokio_util::sync::CancellationToken;
 
 use super::{Cx, OwnCalls, operations};
 use crate::client::{self, Trust};
 use crate::clock::{Clock, Ids};
 use crate::config::PolicyCheck;
 use crate::event::select::Selectors;
+use crate::http::connections::{Limits, serve};
 use crate::store::{Store, Trail};
-use crate::targets::{Target, Targets};
+use crate::targets::{Endpoints, Target, Targets};
 
 pub(super) const ACCOUNT: &str = "111122223333";
+/// Longer than any test.
+const TIMEOUT: Duration = Duration::from_secs(60);
 pub(super) const REGION: &str = "us-east-1";
 
 /// One account's view of the API in one region.
@@ -32,6 +43,10 @@ impl Api {
         .unwrap();
         let now = DateTime::from_timestamp_millis(1_800_000_000_250).unwrap();
         let clock = Clock::frozen(now);
+        let endpoints = Endpoints {
+            logs: Some(stub().await),
+            ..Endpoints::default()
+        };
         let client = client::client(client::connector(Trust::Nobody).unwrap());
         let cx = Cx {
             account: ACCOUNT.to_owned(),
@@ -40,6 +55,7 @@ impl Api {
             targets: Targets::new(
                 Target::Nowhere,
                 Target::Nowhere,
+                endpoints,
                 client,
                 None,
                 PolicyCheck::Off,
@@ -88,6 +104,27 @@ impl Api {
     }
 }
 
+/// Endpoint of services that have whatever they are asked for.
+async fn stub() -> Uri {
+    let answer = async |request: Request| {
+        let body = request.into_body().collect().await.unwrap().to_bytes();
+        let input: Value = serde_json::from_slice(&body).unwrap();
+        json!({ "logGroups": [{ "logGroupName": input["logGroupNamePrefix"] }] }).to_string()
+    };
+    let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+    let uri = format!("http://{}", listener.local_addr().unwrap());
+    let router = Router::new().fallback(answer);
+    let limits = Limits {
+        connections: 64,
+        head_bytes: 1 << 16,
+        head_timeout: TIMEOUT,
+        body_timeout: TIMEOUT,
+    };
+    let never = CancellationToken::new();
+    tokio::spawn(serve(listener, router, limits, never, TIMEOUT));
+    uri.parse().unwrap()
+}
+
 /// A trail as CreateTrail makes it from a name and a bucket.
 pub(super) fn trail(account: &str, home_region: &str, name: &str) -> Trail {
     Trail {
@@ -113,5 +150,6 @@ pub(super) fn trail(account: &str, home_region: &str, name: &str) -> Trail {
         insight_selectors: Vec::new(),
         recursive_logging: true,
         is_deleted: false,
+        organization_id: None,
     }
 }

@@ -1,8 +1,9 @@
 //! Trails: making, changing, describing and deleting them, and their logging.
 //!
 //! A bare name means a trail whose home is the called region; an ARN reaches further, how far depends on the
-//! operation ([`Reach`]). Trails of other accounts are not found. What a trail may be set to stands in
-//! [`settings`](super::settings), which events it takes in [`selectors`](super::selectors).
+//! operation ([`Reach`]). Trails of other accounts are not found, but those of an
+//! [organization](super::organizations) are. What a trail may be set to stands in [`settings`](super::settings), which
+//! events it takes in [`selectors`](super::selectors).
 
 use std::borrow::Cow;
 use std::collections::HashSet;
@@ -14,9 +15,9 @@ use super::error::{Error, Result};
 use super::forms::{self, TrailName};
 use super::settings::{Settings, SettingsInput};
 use super::tags::{self, Tag};
-use super::{Cx, Empty, Timestamp, page_after, page_token};
+use super::{Cx, Empty, Timestamp, organizations, page_after, page_token};
 use crate::event::select::Selectors;
-use crate::store::{Trail, TrailError};
+use crate::store::{DeliveryStatus, Trail, TrailError};
 use crate::targets::TargetError;
 
 /// How many trails a page of ListTrails has. AWS does not say how many its pages have.
@@ -54,7 +55,6 @@ pub(super) struct TrailOutput {
     cloud_watch_logs_role_arn: Option<String>,
     #[serde(skip_serializing_if = "Option::is_none")]
     kms_key_id: Option<String>,
-    /// Always false: there are no organizations here.
     is_organization_trail: bool,
     recursive_logging: bool,
 }
@@ -78,9 +78,16 @@ pub(super) async fn create_trail(cx: Cx, input: CreateTrailInput) -> Result<Trai
     } = input;
     forms::trail_name(&settings.name)?;
     let tags = tags::checked(tags_list)?;
+    let organization = match settings.is_organization_trail {
+        Some(true) => Some(organizations::administered(&cx).await?),
+        _ => None,
+    };
+    let owner = organization
+        .as_ref()
+        .map_or(&cx.account, |organization| &organization.management_account);
     let mut trail = Trail {
         id: 0,
-        account: cx.account.clone(),
+        account: owner.clone(),
         home_region: cx.region.clone(),
         name: settings.name.clone(),
         s3_bucket_name: String::new(),
@@ -101,29 +108,47 @@ pub(super) async fn create_trail(cx: Cx, input: CreateTrailInput) -> Result<Trai
         insight_selectors: Vec::new(),
         recursive_logging: true,
         is_deleted: false,
+        organization_id: organization
+            .as_ref()
+            .map(|organization| organization.id.clone()),
     };
     Settings::check(&cx, settings, &trail)
         .await?
         .apply(&mut trail);
-    cx.store
+    trail.id = cx
+        .store
         .trail_insert(&trail, &tags, cx.trails_per_region)
         .await
         .map_err(|error| refusal(&cx, &trail, error))?;
+    if organization.is_some() {
+        // In a transaction of its own, which is early enough: a new trail does not log yet.
+        organizations::put(&cx, &mut trail, organization).await?;
+    }
     Ok(trail.into())
 }
 
 /// <https://docs.aws.amazon.com/awscloudtrail/latest/APIReference/API_UpdateTrail.html>
 pub(super) async fn update_trail(cx: Cx, input: SettingsInput) -> Result<TrailOutput> {
-    let trail = find(&cx, &input.name, Reach::Home).await?;
+    let mut trail = find(&cx, &input.name, Reach::Home).await?;
+    let organization = organizations::change(&cx, &trail, input.is_organization_trail).await?;
+    if let Some(organization) = &organization {
+        trail.organization_id = organization
+            .as_ref()
+            .map(|organization| organization.id.clone());
+    }
     let settings = Settings::check(&cx, input, &trail).await?;
-    cx.store
+    let updated = cx
+        .store
         .trail_update(trail.id, cx.trails_per_region, |trail| {
             settings.apply(trail)
         })
         .await
-        .map_err(|error| refusal(&cx, &trail, error))?
-        .map(TrailOutput::from)
-        .ok_or_else(|| Error::trail_not_found(&trail.arn(), &cx.account))
+        .map_err(|error| refusal(&cx, &trail, error))?;
+    let mut updated = updated.ok_or_else(|| Error::trail_not_found(&trail.arn(), &cx.account))?;
+    if let Some(organization) = organization {
+        organizations::put(&cx, &mut updated, organization).await?;
+    }
+    Ok(updated.into())
 }
 
 fn refusal(cx: &Cx, trail: &Trail, error: TrailError) -> Error {
@@ -217,10 +242,13 @@ pub(super) async fn describe_trails(
     let wanted: HashSet<&str> = input.trail_name_list.iter().map(String::as_str).collect();
     let with_shadows = input.include_shadow_trails.unwrap_or(true);
     let trails = cx.store.trail_list(&cx.account).await?;
+    // An account of an organization sees its trails as shadows.
+    let copies = cx.store.organization_trails(&cx.account).await?;
     let trail_list = trails
         .into_iter()
+        .chain(copies)
         .filter(|trail| {
-            let is_home = trail.home_region == cx.region;
+            let is_home = trail.account == cx.account && trail.home_region == cx.region;
             if wanted.is_empty() {
                 is_home || (with_shadows && trail.covers(&cx.region))
             } else {
@@ -320,14 +348,7 @@ pub(super) struct GetTrailStatusOutput {
 /// The status of delivery from the called region.
 /// <https://docs.aws.amazon.com/awscloudtrail/latest/APIReference/API_GetTrailStatus.html>
 pub(super) async fn get_trail_status(cx: Cx, input: NameInput) -> Result<GetTrailStatusOutput> {
-    let named = Named::read(&cx, &input.name, Reach::Shadow)?;
-    let found = cx
-        .store
-        .trail_get_with_status(&cx.account, named.home_region, named.name, &cx.region)
-        .await?;
-    let (trail, status) = found.unzip();
-    let trail = named.checked(&cx, trail)?;
-    let status = status.unwrap_or_default();
+    let (trail, status) = trail_and_status(&cx, &input.name).await?;
     Ok(GetTrailStatusOutput {
         is_logging: trail.is_logging,
         latest_delivery_error: status.log_files.error.filter(is_shown),
@@ -347,6 +368,20 @@ pub(super) async fn get_trail_status(cx: Cx, input: NameInput) -> Result<GetTrai
         time_logging_started: text_time(trail.start_logging_ms),
         time_logging_stopped: text_time(trail.stop_logging_ms),
     })
+}
+
+async fn trail_and_status(cx: &Cx, name: &str) -> Result<(Trail, DeliveryStatus)> {
+    if let Some(trail) = organizations::trail_by_arn(cx, name, Reach::Shadow).await? {
+        let status = cx.store.delivery_status_get(trail.id, &cx.region).await?;
+        return Ok((trail, status));
+    }
+    let named = Named::read(cx, name, Reach::Shadow)?;
+    let found = cx
+        .store
+        .trail_get_with_status(&cx.account, named.home_region, named.name, &cx.region)
+        .await?;
+    let (trail, status) = found.unzip();
+    Ok((named.checked(cx, trail)?, status.unwrap_or_default()))
 }
 
 /// Errors of S3 are shown, but not that it did not answer in time (facts 2.4).
@@ -374,6 +409,9 @@ pub(super) enum Reach {
 
 /// The trail that the caller means by `name`.
 pub(super) async fn find(cx: &Cx, name: &str, reach: Reach) -> Result<Trail> {
+    if let Some(trail) = organizations::trail_by_arn(cx, name, reach).await? {
+        return Ok(trail);
+    }
     let named = Named::read(cx, name, reach)?;
     let found = cx
         .store
@@ -444,8 +482,8 @@ impl From<Trail> for TrailOutput {
             cloud_watch_logs_log_group_arn: trail.cloud_watch_logs_log_group_arn,
             cloud_watch_logs_role_arn: trail.cloud_watch_logs_role_arn,
             kms_key_id: trail.kms_key_id,
-            is_organization_trail: false,
             recursive_logging: trail.recursive_logging,
+            is_organization_trail: trail.organization_id.is_some(),
         }
     }
 }

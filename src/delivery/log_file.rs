@@ -18,6 +18,8 @@ pub struct Destination<'a> {
     pub trail_id: i64,
     pub bucket: &'a str,
     pub prefix: Option<&'a str>,
+    /// Id of the organization, if the trail is one's.
+    pub organization: Option<&'a str>,
 }
 
 /// Puts events into files, in order: one for each account and region, and another where one would grow past
@@ -51,13 +53,7 @@ pub fn partition(
             account: event.account.clone(),
             region: event.region.clone(),
             bucket: to.bucket.to_owned(),
-            key: key(
-                to.prefix,
-                &event.account,
-                &event.region,
-                slot.end_ms,
-                &unique(),
-            ),
+            key: key(to, &event.account, &event.region, slot.end_ms, &unique()),
             first_event: event.id,
             last_event: event.id,
             slot_start_ms: slot.start_ms,
@@ -89,22 +85,15 @@ pub fn partition(
     files
 }
 
-/// Key of a log file (facts 4.1): `[prefix/]AWSLogs/<account>/CloudTrail/<region>/YYYY/MM/DD/<name>.json.gz`, dated by
-/// the end of its slot, which lies behind every event in it.
-fn key(
-    prefix: Option<&str>,
-    account: &str,
-    region: &str,
-    slot_end_ms: i64,
-    unique: &str,
-) -> String {
+/// Key of a log file (facts 4.1): `[prefix/]AWSLogs/[organization/]<account>/CloudTrail/<region>/YYYY/MM/DD/<name>`,
+/// dated by the end of its slot, which lies behind every event in it.
+fn key(to: Destination<'_>, account: &str, region: &str, slot_end_ms: i64, unique: &str) -> String {
     let end: DateTime<Utc> = DateTime::from_timestamp_millis(slot_end_ms).unwrap_or_default();
-    let prefix = prefix
-        .map(|prefix| format!("{prefix}/"))
-        .unwrap_or_default();
+    let folder = |name: Option<&str>| name.map(|name| format!("{name}/")).unwrap_or_default();
+    let (prefix, organization) = (folder(to.prefix), folder(to.organization));
     let (day, minute) = (end.format("%Y/%m/%d"), end.format("%Y%m%dT%H%MZ"));
     format!(
-        "{prefix}AWSLogs/{account}/CloudTrail/{region}/{day}/{account}_CloudTrail_{region}_{minute}_{unique}.json.gz"
+        "{prefix}AWSLogs/{organization}{account}/CloudTrail/{region}/{day}/{account}_CloudTrail_{region}_{minute}_{unique}.json.gz"
     )
 }
 
@@ -172,6 +161,7 @@ mod tests {
             trail_id: 3,
             bucket: "logs",
             prefix: Some("team/a"),
+            organization: None,
         };
         let mut drawn = 0;
         let unique = || {
@@ -240,16 +230,30 @@ mod tests {
     #[test]
     fn keys_are_as_aws_writes_them() {
         let name = "111122223333_CloudTrail_us-east-1_20261122T1505Z_7xgocspSowgK0Gto.json.gz";
-        for (prefix, before) in [(None, ""), (Some("team/a"), "team/a/")] {
+        for (prefix, organization, folder) in [
+            (None, None, "AWSLogs/"),
+            (Some("team/a"), None, "team/a/AWSLogs/"),
+            (
+                Some("team"),
+                Some("o-exampleorgid"),
+                "team/AWSLogs/o-exampleorgid/",
+            ),
+        ] {
+            let to = Destination {
+                trail_id: 3,
+                bucket: "logs",
+                prefix,
+                organization,
+            };
             assert_eq!(
                 key(
-                    prefix,
+                    to,
                     "111122223333",
                     "us-east-1",
                     SLOT.end_ms,
                     "7xgocspSowgK0Gto"
                 ),
-                format!("{before}AWSLogs/111122223333/CloudTrail/us-east-1/2026/11/22/{name}"),
+                format!("{folder}111122223333/CloudTrail/us-east-1/2026/11/22/{name}"),
             );
         }
     }

@@ -5,7 +5,9 @@
 //! them, management events always. How such records are kept from causing deliveries for ever stands in
 //! `store/riders.rs`.
 
+mod event_bus;
 pub mod log_file;
+mod logs;
 
 use chrono::{DateTime, TimeDelta};
 
@@ -16,6 +18,8 @@ use crate::store::{Error, Item, LogFile, NewEvent, Slot, Step, Store, Trail};
 use crate::takers::{Logging, Takers};
 use crate::targets::{LogFileObject, TargetError, Targets};
 use log_file::{Destination, Encoder};
+
+pub use event_bus::EventBus;
 
 /// Files that cannot be delivered are tried for 30 days (facts 2.4).
 const GIVE_UP_AFTER: TimeDelta = TimeDelta::days(30);
@@ -31,6 +35,7 @@ pub struct Delivery {
     pub takers: Takers,
     /// Of the records of own calls.
     pub event_version: String,
+    pub event_bus: EventBus,
 }
 
 /// How a step ended.
@@ -56,7 +61,7 @@ pub struct Delivered {
 /// A step that failed.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Failed {
-    /// Empty where the step has no trail any more.
+    /// The trail, or the event bus, that was not served. Empty where the step has no trail any more.
     pub trail_arn: String,
     /// The service's error code.
     pub error: String,
@@ -83,6 +88,26 @@ impl Delivery {
                 log_file_id,
                 topic_arn,
             } => self.notify(item, *log_file_id, topic_arn, now_ms).await,
+            Step::PutLogEvents {
+                log_file_id,
+                log_group_arn,
+                stream,
+                after,
+            } => {
+                let to = logs::Place {
+                    log_group_arn,
+                    stream,
+                };
+                self.put_logs(item, *log_file_id, to, *after, now_ms).await
+            }
+            Step::GatherEvents {
+                account, region, ..
+            } => self.gather_events(item, account, region, now_ms).await,
+            Step::PutEvents {
+                account,
+                region,
+                events,
+            } => self.put_events(item, account, region, events, now_ms).await,
         }
     }
 
@@ -97,6 +122,18 @@ impl Delivery {
             self.store.outbox_done(item).await?;
             return Ok(Outcome::Done(None));
         };
+        let log_group_arn = trail.cloud_watch_logs_log_group_arn.clone();
+        let organization_id = trail.organization_id.clone();
+        let next = move |file: &LogFile| {
+            let log_file_id = file.id;
+            let put_logs = log_group_arn
+                .as_deref()
+                .map(|arn| logs::first_step(file, arn, organization_id.as_deref()));
+            [Step::Upload { log_file_id }]
+                .into_iter()
+                .chain(put_logs)
+                .collect()
+        };
         let ids = self.ids.clone();
         let partition = move |events: &[_], riders: &[_]| {
             let prefix = trail.s3_key_prefix.as_deref();
@@ -104,12 +141,15 @@ impl Delivery {
                 trail_id,
                 bucket: &trail.s3_bucket_name,
                 prefix,
+                organization: trail.organization_id.as_deref(),
             };
             log_file::partition(to, slot, events, riders, log_file::MAX_BYTES, || {
                 ids.text(16, alphabet::ALPHANUMERIC)
             })
         };
-        self.store.log_file_cut(item, now_ms, partition).await?;
+        self.store
+            .log_file_cut(item, now_ms, partition, next)
+            .await?;
         Ok(Outcome::Done(None))
     }
 
@@ -125,7 +165,8 @@ impl Delivery {
             .map_or(file.region.as_str(), |trail| trail.home_region.as_str());
         let written = bytes.len();
         let object = LogFileObject {
-            account: &file.account,
+            // The bucket of an organization trail is not of the account whose events the file has.
+            account: trail.as_ref().map_or(&file.account, |trail| &trail.account),
             region,
             bucket: &file.bucket,
             key: &file.key,
@@ -282,12 +323,12 @@ impl Delivery {
         let mut after = 0;
         loop {
             let records = self.store.log_file_records(&file, after, PAGE).await?;
-            let Some((last, _)) = records.last() else {
+            let Some(last) = records.last() else {
                 break;
             };
-            after = *last;
-            for (_, record) in &records {
-                encoder.push(record)?;
+            after = last.id;
+            for record in &records {
+                encoder.push(&record.record)?;
             }
         }
         let bytes = encoder.finish()?;

@@ -214,6 +214,7 @@ async fn status(State(app): State<Arc<App>>) -> Result<Response> {
             },
             "latestDeliveryError": status.log_files.error,
             "latestNotificationError": status.notifications.error,
+            "latestCloudWatchLogsDeliveryError": status.logs.error,
         }));
     }
     let config = &app.config;

@@ -4,6 +4,7 @@
 //! all. The record itself is opaque text here.
 
 use std::collections::HashSet;
+use std::sync::atomic::Ordering;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use sqlx::sqlite::SqliteRow;
@@ -199,7 +200,13 @@ impl Store {
     /// Stores events; returns when they are committed. Callers that wait at the same time share one commit, so this is
     /// to be run to its end: one that is dropped half-way may take others' events with it.
     pub async fn events_append(&self, events: Vec<NewEvent>) -> Result<Appended, AppendError> {
-        self.events.append(events).await
+        let for_bus = self.event_bus.open.load(Ordering::Acquire)
+            && events.iter().any(|event| !event.takers.is_empty());
+        let appended = self.events.append(events).await?;
+        if for_bus {
+            self.event_bus.filled.notify_one();
+        }
+        Ok(appended)
     }
 
     /// Management events that match `filter`, newest first, from after the (`time_ms`, `id`) of an earlier page's end.

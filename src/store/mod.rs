@@ -6,8 +6,10 @@
 
 mod connections;
 mod embedded;
+mod event_bus;
 mod events;
 mod identities;
+mod organizations;
 mod outbox;
 mod riders;
 mod trails;
@@ -15,7 +17,7 @@ mod trails;
 use std::borrow::Cow;
 use std::path::Path;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::time::Duration;
 
 use connections::Connections;
@@ -23,15 +25,17 @@ use events::EventWriter;
 use sqlx::migrate::{Migration, MigrationType, Migrator};
 use sqlx::sqlite::{SqliteConnectOptions, SqliteJournalMode, SqliteSynchronous};
 use sqlx::{AssertSqlSafe, ConnectOptions, SqlStr};
+use tokio::sync::Notify;
 
 pub use sqlx::Error;
 
 pub use embedded::*;
+pub use event_bus::BusCandidate;
 pub use events::{
     AppendError, Appended, EventAttribute, EventFilter, EventRow, ExportFilter, NewEvent, Slot,
 };
 pub use identities::IamUser;
-pub use outbox::{Backlog, Candidate, CutFile, Item, LogFile, Step};
+pub use outbox::{Backlog, Candidate, CutFile, Item, LogFile, LogFileRecord, Step};
 pub use trails::*;
 
 pub(crate) use connections::Tx;
@@ -43,6 +47,14 @@ pub struct Store {
     events: EventWriter,
     /// Counts changes of trails.
     trails_version: Arc<AtomicU64>,
+    event_bus: Arc<EventBus>,
+}
+
+/// Tells of events that wait for an event bus.
+#[derive(Debug, Default)]
+struct EventBus {
+    open: AtomicBool,
+    filled: Notify,
 }
 
 /// How long a database is to last.
@@ -59,6 +71,7 @@ pub enum Lifetime {
 const MIGRATIONS: &[(i64, &str, &str)] = &[
     (1, "initial", include_str!("../../migrations/0001_initial.sql")),
     (3, "rules", include_str!("../../migrations/0003_rules.sql")),
+    (4, "organization", include_str!("../../migrations/0004_organization.sql")),
     (5, "records", include_str!("../../migrations/0005_records.sql")),
 ];
 
@@ -93,6 +106,7 @@ impl Store {
             events: EventWriter::new(connections.clone()),
             connections,
             trails_version: Arc::default(),
+            event_bus: Arc::default(),
         })
     }
 

@@ -25,6 +25,26 @@ pub enum Step {
     Upload { log_file_id: i64 },
     /// Tell a topic of a log file.
     Notify { log_file_id: i64, topic_arn: String },
+    /// Put the next batch of a log file's records, from behind event `after`, into a stream of a log group.
+    PutLogEvents {
+        log_file_id: i64,
+        log_group_arn: String,
+        stream: String,
+        after: i64,
+    },
+    /// Choose, of the events that have come in from `first_event` on, those that go to the event bus of their account
+    /// and region. Enqueued by a trigger, see store/event_bus.rs.
+    GatherEvents {
+        account: String,
+        region: String,
+        first_event: i64,
+    },
+    /// Put these events on the event bus of their account and region.
+    PutEvents {
+        account: String,
+        region: String,
+        events: Vec<i64>,
+    },
 }
 
 /// A row of the outbox.
@@ -114,6 +134,27 @@ pub struct CutFile {
     pub riders: Vec<i64>,
 }
 
+/// A record of a log file.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct LogFileRecord {
+    /// Of its event.
+    pub id: i64,
+    /// eventTime, in milliseconds since the epoch.
+    pub time_ms: i64,
+    /// Compact JSON.
+    pub record: String,
+}
+
+impl FromRow<'_, SqliteRow> for LogFileRecord {
+    fn from_row(row: &SqliteRow) -> Result<Self, Error> {
+        Ok(Self {
+            id: row.try_get("id")?,
+            time_ms: row.try_get("time_ms")?,
+            record: row.try_get("record")?,
+        })
+    }
+}
+
 /// What waits for delivery, of one trail.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Backlog {
@@ -123,10 +164,19 @@ pub struct Backlog {
     pub events: i64,
 }
 
-async fn enqueue(tx: &mut Tx, step: &Step, due_ms: i64, now_ms: i64) -> Result<(), Error> {
-    let text = serde_json::to_string(step).map_err(|error| Error::Encode(Box::new(error)))?;
+/// A step as its row has it.
+pub(super) fn text(step: &Step) -> Result<String, Error> {
+    serde_json::to_string(step).map_err(|error| Error::Encode(Box::new(error)))
+}
+
+pub(super) async fn enqueue(
+    tx: &mut Tx,
+    step: &Step,
+    due_ms: i64,
+    now_ms: i64,
+) -> Result<(), Error> {
     sqlx::query("insert into outbox (step, due_ms, created_ms) values ($1, $2, $3)")
-        .bind(text)
+        .bind(text(step)?)
         .bind(due_ms)
         .bind(now_ms)
         .execute(&mut **tx)
@@ -134,7 +184,7 @@ async fn enqueue(tx: &mut Tx, step: &Step, due_ms: i64, now_ms: i64) -> Result<(
     Ok(())
 }
 
-async fn done(tx: &mut Tx, item: &Item) -> Result<(), Error> {
+pub(super) async fn done(tx: &mut Tx, item: &Item) -> Result<(), Error> {
     sqlx::query("delete from outbox where id = $1")
         .bind(item.id)
         .execute(&mut **tx)
@@ -188,13 +238,29 @@ impl Store {
         tx.commit().await
     }
 
+    /// Ends a step that others follow.
+    pub async fn outbox_follow(
+        &self,
+        item: &Item,
+        next: &[Step],
+        now_ms: i64,
+    ) -> Result<(), Error> {
+        let mut tx = self.begin().await?;
+        for step in next {
+            enqueue(&mut tx, step, now_ms, now_ms).await?;
+        }
+        done(&mut tx, item).await?;
+        tx.commit().await
+    }
+
     /// Ends a cut: `partition` makes log files of the events that it takes, with the riders that go along, and each
-    /// file gets its upload.
+    /// file gets the steps that `next` gives.
     pub async fn log_file_cut(
         &self,
         item: &Item,
         now_ms: i64,
         partition: impl FnOnce(&[Candidate], &[Candidate]) -> Vec<CutFile> + Send,
+        next: impl Fn(&LogFile) -> Vec<Step> + Send,
     ) -> Result<(), Error> {
         let Step::Cut {
             trail_id,
@@ -221,17 +287,17 @@ impl Store {
         .fetch_all(&mut *tx)
         .await?;
         let waiting = riders::waiting(&mut tx, *trail_id).await?;
-        for CutFile { file, riders } in partition(&candidates, &waiting) {
-            let log_file_id: i64 = sqlx::query_scalar(
+        for CutFile { mut file, riders } in partition(&candidates, &waiting) {
+            file.id = sqlx::query_scalar(
                 "insert into log_file (trail_id, account, region, bucket, key, first_event, last_event,
                                        slot_start_ms, slot_end_ms, events)
                  values ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10) returning id",
             )
             .bind(file.trail_id)
-            .bind(file.account)
-            .bind(file.region)
-            .bind(file.bucket)
-            .bind(file.key)
+            .bind(&file.account)
+            .bind(&file.region)
+            .bind(&file.bucket)
+            .bind(&file.key)
             .bind(file.first_event)
             .bind(file.last_event)
             .bind(file.slot_start_ms)
@@ -239,8 +305,10 @@ impl Store {
             .bind(file.events)
             .fetch_one(&mut *tx)
             .await?;
-            riders::board(&mut tx, *trail_id, log_file_id, &riders).await?;
-            enqueue(&mut tx, &Step::Upload { log_file_id }, now_ms, now_ms).await?;
+            riders::board(&mut tx, *trail_id, file.id, &riders).await?;
+            for step in next(&file) {
+                enqueue(&mut tx, &step, now_ms, now_ms).await?;
+            }
         }
         done(&mut tx, item).await?;
         tx.commit().await
@@ -253,20 +321,20 @@ impl Store {
             .await
     }
 
-    /// The next up to `limit` records of a log file, from after event `after`; each with its id.
+    /// The next up to `limit` records of a log file, from after event `after`.
     pub async fn log_file_records(
         &self,
         file: &LogFile,
         after: i64,
         limit: u32,
-    ) -> Result<Vec<(i64, String)>, Error> {
+    ) -> Result<Vec<LogFileRecord>, Error> {
         sqlx::query_as(
-            "select id, record from event
+            "select id, time_ms, record from event
              where id between max($1, $2 + 1) and $3 and account = $4 and region = $5
                and slot_start_ms = $6 and slot_end_ms = $7
                and exists (select 1 from json_each(takers) where value = $8)
              union all
-             select e.id, e.record from rider r join event e on e.id = r.event
+             select e.id, e.time_ms, e.record from rider r join event e on e.id = r.event
              where r.log_file_id = $10 and r.event > $2
              order by 1 limit $9",
         )

@@ -54,6 +54,8 @@ pub struct Trail {
     pub recursive_logging: bool,
     /// Of a trail that is found by its id alone, because something of it may still be delivered.
     pub is_deleted: bool,
+    /// Of an organization trail; written by [`Store::trail_organization_put`] alone.
+    pub organization_id: Option<String>,
 }
 
 /// A tag: its key, and its value if it has one.
@@ -419,7 +421,7 @@ impl Store {
     }
 
     /// Commits a change of trails and tells those who keep them in memory.
-    async fn trails_commit(&self, tx: Tx) -> Result<(), Error> {
+    pub(super) async fn trails_commit(&self, tx: Tx) -> Result<(), Error> {
         tx.commit().await?;
         self.trails_version.fetch_add(1, Ordering::Release);
         Ok(())
@@ -619,6 +621,7 @@ impl FromRow<'_, SqliteRow> for Trail {
                 .unwrap_or_default(),
             recursive_logging: row.try_get("recursive_logging")?,
             is_deleted: false,
+            organization_id: row.try_get("organization_id")?,
         })
     }
 }
@@ -686,6 +689,7 @@ mod tests {
             insight_selectors: Vec::new(),
             recursive_logging: true,
             is_deleted: false,
+            organization_id: None,
         }
     }
 

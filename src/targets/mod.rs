@@ -1,7 +1,12 @@
-//! The AWS services that localtrail itself calls (S3 for log files, SNS for notifications, STS to learn an account),
-//! embedded or at an endpoint. Says what is done there, in our verbs; not when or why. Bucket and topic policies are
-//! fetched and asked here, before each write, for what answers them is an emulator that does not.
+//! The AWS services that localtrail itself calls (S3 for log files, SNS for notifications, CloudWatch Logs and
+//! EventBridge for records, KMS for keys, Organizations for members, STS to learn an account), embedded or at an
+//! endpoint. Says what is done there, in our verbs; not when or why. Bucket and topic policies are fetched and asked
+//! here, before each write, for what answers them is an emulator that does not.
 
+mod events;
+mod kms;
+mod logs;
+mod organizations;
 mod policies;
 mod s3;
 mod sns;
@@ -13,6 +18,7 @@ use std::time::Duration;
 use bytes::Bytes;
 use http::{HeaderMap, HeaderName, HeaderValue, Method, Request, StatusCode, Uri};
 use http_body_util::{BodyExt, Full, Limited};
+use serde_json::Value;
 
 use crate::aws::params::WireError;
 use crate::aws::route::Call;
@@ -23,12 +29,30 @@ use crate::clock::machine_time;
 use crate::config::PolicyCheck;
 use crate::embedded;
 
+pub use events::{BusEvent, BusRules};
+pub use kms::KmsKey;
+pub use logs::{LogEvent, LogGroup};
+pub use organizations::Organization;
 pub use s3::LogFileObject;
 
 /// How long a call may take in all, a log file of 50 MB included.
 const TIMEOUT: Duration = Duration::from_secs(30);
 /// Longest answer that is read.
 const ANSWER_LIMIT: usize = 1 << 20;
+/// Codes of errors that pass by themselves.
+const TRANSIENT: &[&str] = &[
+    "InternalError",
+    "InternalException",
+    "InternalFailure",
+    "KMSInternalException",
+    "RequestTimeout",
+    "ServiceException",
+    "ServiceUnavailable",
+    "ServiceUnavailableException",
+    "ThrottlingException",
+    "TooManyRequestsException",
+];
+
 /// A service refused, or could not be reached.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 #[error("{code}: {message}")]
@@ -42,6 +66,11 @@ pub struct TargetError {
 impl TargetError {
     /// Code of a service that did not answer in time.
     pub const TIMEOUT: &str = "RequestTimeout";
+
+    /// Whether the service could not answer, rather than refused.
+    pub fn is_transient(&self) -> bool {
+        TRANSIENT.contains(&self.code.as_str())
+    }
 }
 
 /// Where a service is.
@@ -62,7 +91,18 @@ pub struct Credentials {
     pub secret_access_key: crate::config::Secret,
 }
 
-/// S3 and SNS as localtrail uses them. Clones share connections.
+/// Where the services are that are never embedded; `None` where there is no such service.
+#[derive(Clone, Debug, Default)]
+pub struct Endpoints {
+    pub logs: Option<Uri>,
+    pub events: Option<Uri>,
+    pub kms: Option<Uri>,
+    pub organizations: Option<Uri>,
+    /// Where this is known by configuration, no service is asked.
+    pub organization: Option<crate::config::Organization>,
+}
+
+/// The services as localtrail uses them. Clones share connections.
 #[derive(Clone, Debug)]
 pub struct Targets(Arc<Inner>);
 
@@ -70,6 +110,7 @@ pub struct Targets(Arc<Inner>);
 struct Inner {
     s3: Target<embedded::s3::S3>,
     sns: Target<embedded::sns::Sns>,
+    endpoints: Endpoints,
     client: Client<Full<Bytes>>,
     credentials: Option<Credentials>,
     policy_check: PolicyCheck,
@@ -79,6 +120,7 @@ impl Targets {
     pub fn new(
         s3: Target<embedded::s3::S3>,
         sns: Target<embedded::sns::Sns>,
+        endpoints: Endpoints,
         client: Client<Full<Bytes>>,
         credentials: Option<Credentials>,
         policy_check: PolicyCheck,
@@ -86,10 +128,47 @@ impl Targets {
         Self(Arc::new(Inner {
             s3,
             sns,
+            endpoints,
             client,
             credentials,
             policy_check,
         }))
+    }
+
+    /// Calls an operation of a service that speaks JSON, and gives the members of its answer.
+    async fn call_json(&self, call: JsonCall<'_>, input: &Value) -> Result<Value, TargetError> {
+        let JsonCall {
+            service,
+            operation,
+            endpoint,
+            account,
+            region,
+        } = call;
+        let (Some(endpoint), Some(model)) = (endpoint, models().service(service)) else {
+            return Err(nowhere(service));
+        };
+        let prefix = model.target_prefix.as_deref().unwrap_or_default();
+        let target = format!("{prefix}.{operation}");
+        let version = model.json_version.as_deref().unwrap_or("1.1");
+        let content_type = format!("application/x-amz-json-{version}");
+        let outgoing = Outgoing {
+            account,
+            region,
+            service,
+            method: Method::POST,
+            path: "/".to_owned(),
+            headers: vec![
+                ("content-type", content_type.as_str()),
+                ("x-amz-target", target.as_str()),
+            ],
+            body: input.to_string().into(),
+        };
+        let answer = self.send(endpoint, outgoing).await?;
+        if !answer.status.is_success() {
+            return Err(answer.error(service, operation));
+        }
+        // An operation without members may answer with nothing at all.
+        Ok(serde_json::from_slice(&answer.body).unwrap_or_default())
     }
 
     async fn send(&self, endpoint: &Uri, call: Outgoing<'_>) -> Result<Answer, TargetError> {
@@ -169,6 +248,16 @@ impl Targets {
         request.headers_mut().extend(added);
         Ok(request.map(Full::new))
     }
+}
+
+/// A call of a service that speaks JSON.
+struct JsonCall<'a> {
+    /// botocore's name of the service, which is its signing name too.
+    service: &'static str,
+    operation: &'static str,
+    endpoint: Option<&'a Uri>,
+    account: &'a str,
+    region: &'a str,
 }
 
 /// A call to be signed and sent.

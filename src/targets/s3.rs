@@ -1,9 +1,12 @@
 //! S3 as localtrail uses it: where log files go.
 
+use base64::Engine as _;
+use base64::engine::general_purpose::STANDARD as BASE64;
 use bytes::Bytes;
 use http::{Method, StatusCode};
 use percent_encoding::{AsciiSet, NON_ALPHANUMERIC, utf8_percent_encode};
 
+use super::kms::encryption_context;
 use super::{Outgoing, Target, TargetError, Targets, nowhere, refused};
 use crate::embedded;
 use crate::embedded::s3::BucketPlace;
@@ -20,7 +23,7 @@ const KEY: &AsciiSet = &NON_ALPHANUMERIC
 /// A log file on its way.
 #[derive(Clone, Debug)]
 pub struct LogFileObject<'a> {
-    /// Account that the file is of.
+    /// Account that the call is signed by.
     pub account: &'a str,
     /// Region that the call is signed for.
     pub region: &'a str,
@@ -29,7 +32,7 @@ pub struct LogFileObject<'a> {
     /// Key of SSE-KMS; without one S3 decides.
     pub kms_key_id: Option<&'a str>,
     pub bytes: Bytes,
-    /// Whom the bucket's policy must let in. `None` where its trail is gone: then it cannot be asked.
+    /// Whom the bucket's policy must let in, and to whose trail the use of the key is bound. `None` where its trail is gone: then it cannot be asked.
     pub deliverer: Option<Deliverer<'a>>,
 }
 
@@ -95,6 +98,29 @@ impl Targets {
         }
     }
 
+    /// The region of `bucket`; `None` where S3 does not say.
+    pub async fn bucket_region(
+        &self,
+        account: &str,
+        region: &str,
+        bucket: &str,
+    ) -> Result<Option<String>, TargetError> {
+        match &self.0.s3 {
+            Target::Embedded(s3) => Ok(s3.bucket_place(bucket).map(|place| place.region)),
+            Target::Endpoint(endpoint) => {
+                let call = Outgoing {
+                    method: Method::HEAD,
+                    path: format!("/{bucket}"),
+                    ..Outgoing::s3(account, region)
+                };
+                let answer = self.send(endpoint, call).await?;
+                let region = answer.headers.get("x-amz-bucket-region");
+                Ok(region.and_then(|region| Some(region.to_str().ok()?.to_owned())))
+            }
+            Target::Nowhere => Err(nowhere("S3")),
+        }
+    }
+
     /// Writes a log file to its bucket, with the headers that CloudTrail sends (facts 4.3). `AccessDenied` where the
     /// bucket's policy does not let CloudTrail.
     pub async fn put_log_file(&self, object: LogFileObject<'_>) -> Result<(), TargetError> {
@@ -122,6 +148,9 @@ impl Targets {
                     .await?)
             }
             Target::Endpoint(endpoint) => {
+                let context = object.deliverer.map(|deliverer| {
+                    BASE64.encode(encryption_context(deliverer.trail_arn).to_string())
+                });
                 let mut call = Outgoing {
                     method: Method::PUT,
                     path: format!(
@@ -142,6 +171,9 @@ impl Targets {
                         .push(("x-amz-server-side-encryption", "aws:kms"));
                     call.headers
                         .push(("x-amz-server-side-encryption-aws-kms-key-id", key));
+                    let context = context.as_deref();
+                    call.headers
+                        .extend(context.map(|text| ("x-amz-server-side-encryption-context", text)));
                 }
                 let answer = self.send(endpoint, call).await?;
                 if answer.status.is_success() {

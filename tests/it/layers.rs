@@ -32,14 +32,16 @@ const MAY_USE: &[(&str, &[&str])] = &[
     ),
     (
         "delivery",
-        &["store", "event", "policy", "takers", "targets", "clock"],
+        &[
+            "store", "event", "policy", "takers", "targets", "clock", "aws",
+        ],
     ),
     ("worker", &["store", "delivery", "clock"]),
     (
         "http",
         &[
-            "api", "record", "embedded", "policy", "aws", "clock", "config", "event", "store",
-            "app",
+            "api", "record", "embedded", "policy", "takers", "aws", "clock", "config", "event",
+            "store", "app",
         ],
     ),
     (

@@ -8,11 +8,15 @@ mod support;
 
 mod coverage;
 mod delivery;
+mod event_bus;
 mod identity;
 mod insights;
 mod isolation;
+mod kms;
 mod layers;
+mod logs;
 mod lookup;
+mod organizations;
 mod own;
 mod policies;
 mod record;

@@ -1,5 +1,6 @@
 //! An application in process: a frozen clock, seeded ids, a temporary folder, and the real SDK on its router.
 
+pub(crate) mod stub;
 pub(crate) mod wire;
 
 use std::net::{IpAddr, Ipv4Addr, SocketAddr};
