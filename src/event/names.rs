@@ -24,7 +24,6 @@ const SOURCES: &[(&str, &str)] = &[
     ("mgh", "migrationhub"),
     ("migrationhub-config", "migrationhub-config"),
     ("mq", "amazonmq"),
-    ("networkmonitor", "networksynthetics"),
     ("pinpoint", "pinpoint"),
     ("rds-data", "rdsdata"),
     ("servicecatalog-appregistry", "servicecatalog-appregistry"),

@@ -161,6 +161,7 @@ impl Recorder {
         own_calls: Vec<OwnCall>,
     ) -> Result<bool, RecordError> {
         let limit = self.settings.body_limit;
+        seen.request_body.read_on(limit).await;
         let raw_request = seen.request_body.take();
         let request_body = raw_request
             .as_ref()

@@ -2,8 +2,8 @@
 //! what the call means.
 
 use std::pin::Pin;
-use std::sync::atomic::{AtomicU64, Ordering};
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::task::{Context, Poll, ready};
 use std::time::Duration;
 
@@ -11,9 +11,14 @@ use axum::body::Body;
 use bytes::{Bytes, BytesMut};
 use http::header::{self, HeaderName};
 use http::{HeaderMap, HeaderValue, Request, Response, Uri};
-use http_body::{Frame, SizeHint};
+use http_body::{Body as _, Frame, SizeHint};
+use http_body_util::BodyExt;
+use tokio::sync::Notify;
 
 use crate::client::Client;
+
+/// How long a body is waited for whose call has been answered already.
+const PATIENCE: Duration = Duration::from_secs(1);
 
 /// What has been seen of a body that passes by.
 #[derive(Clone, Debug, Default)]
@@ -23,6 +28,12 @@ pub struct Seen(Arc<SeenInner>);
 struct SeenInner {
     total: AtomicU64,
     kept: Mutex<BytesMut>,
+    /// The body has come to its end.
+    is_over: AtomicBool,
+    /// What was left by a reader who stopped before the end.
+    rest: Mutex<Option<Body>>,
+    /// Told when the body is over or left.
+    left: Notify,
 }
 
 impl Seen {
@@ -30,12 +41,42 @@ impl Seen {
     pub fn whole(body: &Bytes, limit: usize) -> Self {
         let seen = Self::default();
         seen.push(body, limit);
+        seen.over();
         seen
+    }
+
+    /// Waits for the body's end, and reads on where its reader has stopped: an upstream that answers from the head alone
+    /// leaves the parameters unread. Not further than `limit`, and not for longer than [`PATIENCE`].
+    pub async fn read_on(&self, limit: usize) {
+        let to_the_end = async {
+            while !self.0.is_over.load(Ordering::Acquire) {
+                let rest = lock(&self.0.rest).take();
+                let Some(mut rest) = rest else {
+                    self.0.left.notified().await;
+                    continue;
+                };
+                while self.total() <= limit as u64
+                    && let Some(Ok(frame)) = rest.frame().await
+                {
+                    if let Some(data) = frame.data_ref() {
+                        self.push(data, limit);
+                    }
+                }
+                self.over();
+            }
+        };
+        // One that does not come is recorded as far as it was seen.
+        drop(tokio::time::timeout(PATIENCE, to_the_end).await);
+    }
+
+    fn over(&self) {
+        self.0.is_over.store(true, Ordering::Release);
+        self.0.left.notify_one();
     }
 
     fn push(&self, data: &[u8], limit: usize) {
         let before = self.0.total.fetch_add(data.len() as u64, Ordering::Relaxed);
-        let mut kept = self.0.kept.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut kept = lock(&self.0.kept);
         if kept.len() as u64 != before {
             return; // It was too long already.
         }
@@ -53,14 +94,21 @@ impl Seen {
 
     /// The body, unless it was longer than the limit. Takes it: a second call finds nothing.
     pub fn take(&self) -> Option<Bytes> {
-        let kept = std::mem::take(&mut *self.0.kept.lock().unwrap_or_else(PoisonError::into_inner));
+        let kept = std::mem::take(&mut *lock(&self.0.kept));
         (kept.len() as u64 == self.total()).then(|| kept.freeze())
     }
+}
+
+fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
+    mutex.lock().unwrap_or_else(PoisonError::into_inner)
 }
 
 /// Passes `body` on frame by frame and keeps at most `limit` bytes of it; one byte more and it keeps none.
 pub fn tee(body: Body, limit: usize) -> (Body, Seen) {
     let seen = Seen::default();
+    if body.is_end_stream() {
+        seen.over();
+    }
     let tee = Tee {
         inner: body,
         seen: seen.clone(),
@@ -89,6 +137,10 @@ impl http_body::Body for Tee {
         {
             self.seen.push(data, self.limit);
         }
+        // By its length a body can be known to be over before its end is asked for.
+        if !matches!(frame, Some(Ok(_))) || self.inner.size_hint().exact() == Some(0) {
+            self.seen.over();
+        }
         Poll::Ready(frame)
     }
 
@@ -98,6 +150,17 @@ impl http_body::Body for Tee {
 
     fn size_hint(&self) -> SizeHint {
         self.inner.size_hint()
+    }
+}
+
+impl Drop for Tee {
+    fn drop(&mut self) {
+        if self.inner.is_end_stream() {
+            self.seen.over();
+        } else {
+            *lock(&self.seen.0.rest) = Some(std::mem::take(&mut self.inner));
+            self.seen.0.left.notify_one();
+        }
     }
 }
 
@@ -385,8 +448,6 @@ fn root_cause(error: &(dyn std::error::Error + 'static)) -> String {
 
 #[cfg(test)]
 mod tests {
-    use http_body_util::BodyExt;
-
     use super::*;
 
     #[tokio::test]
@@ -395,6 +456,17 @@ mod tests {
             let (body, seen) = tee(Body::from("hello"), limit);
             assert_eq!(body.collect().await.unwrap().to_bytes(), "hello");
             assert_eq!((seen.total(), seen.take().is_some()), (5, kept), "{limit}");
+        }
+    }
+
+    #[tokio::test]
+    async fn a_body_whose_reader_stopped_is_read_on() {
+        for (limit, kept) in [(10, Some("hello")), (2, None)] {
+            let (body, seen) = tee(Body::from("hello"), limit);
+            drop(body);
+            seen.read_on(limit).await;
+            let expected = kept.map(|kept: &str| Bytes::from(kept));
+            assert_eq!(seen.take(), expected, "{limit}");
         }
     }
 
