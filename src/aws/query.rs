@@ -118,11 +118,10 @@ struct Reader<'t> {
 
 impl<'t> Reader<'t> {
     fn fields(&self, structure: &Structure, at: usize, depth: usize) -> Result<Params, ParseError> {
-        let mut params = Params::new();
-        for &child in &self.tree.nodes[at].children {
-            let name = self.tree.nodes[child].name;
-            let mut members = structure.members.iter();
-            let Some(member) = members.find(|member| self.is_named(member, name)) else {
+        let children = &self.tree.nodes[at].children;
+        let mut params = Params::with_capacity(children.len());
+        for &child in children {
+            let Some(member) = self.member(structure, self.tree.nodes[child].name) else {
                 continue;
             };
             if !params.contains_key(&*member.name) {
@@ -133,19 +132,19 @@ impl<'t> Reader<'t> {
         Ok(params)
     }
 
-    /// Whether a key's segment names the member. A flattened list may go by its element's name, unless it is empty.
-    fn is_named(&self, member: &Member, name: &str) -> bool {
-        if self.is_called(member, &member.name, name) {
-            return true;
-        }
-        match &self.service.shape(member.shape).kind {
-            Kind::List { element, flattened }
-                if !self.is_ec2 && (*flattened || member.flattened) =>
-            {
-                self.is_called(element, "", name)
-            }
-            _ => false,
-        }
+    /// The member that a key's segment names. A flattened list may go by its element's name, unless it is empty.
+    fn member<'m>(&self, structure: &'m Structure, name: &str) -> Option<&'m Member> {
+        let mut members = structure.members.iter();
+        let by_own_name = members.find(|member| self.is_called(member, &member.name, name));
+        by_own_name.or_else(|| {
+            let mut members = structure.members.iter();
+            members.find(|member| match &self.service.shape(member.shape).kind {
+                Kind::List { element, flattened } if !self.is_ec2 => {
+                    (*flattened || member.flattened) && self.is_called(element, "", name)
+                }
+                _ => false,
+            })
+        })
     }
 
     /// Whether [`Self::name`] is `name`, without making it: all members of a structure are asked for each key sent.

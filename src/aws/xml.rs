@@ -17,18 +17,18 @@ use super::text;
 
 /// An element without its namespace.
 #[derive(Debug, Default)]
-pub(super) struct Element {
+pub(super) struct Element<'d> {
     pub(super) name: String,
     /// By the names as written, prefix included.
     attributes: Vec<(String, String)>,
     pub(super) children: Vec<Self>,
     /// All text in it, entities resolved. White space between children is here too.
-    pub(super) text: String,
+    pub(super) text: Cow<'d, str>,
 }
 
-impl Element {
+impl<'d> Element<'d> {
     /// The root element of a document.
-    pub(super) fn read(document: &[u8]) -> Result<Self, ParseError> {
+    pub(super) fn read(document: &'d [u8]) -> Result<Self, ParseError> {
         let document = std::str::from_utf8(document).map_err(syntax)?;
         let mut reader = Reader::from_str(document.trim_start_matches('\u{feff}'));
         // The element that holds the root.
@@ -50,10 +50,10 @@ impl Element {
                     top(&mut open)?.children.push(element);
                 }
                 Event::Text(text) => {
-                    top(&mut open)?.text += &text.xml10_content().map_err(syntax)?;
+                    top(&mut open)?.append(text.xml10_content().map_err(syntax)?);
                 }
                 Event::CData(text) => {
-                    top(&mut open)?.text += &text.xml10_content().map_err(syntax)?;
+                    top(&mut open)?.append(text.xml10_content().map_err(syntax)?);
                 }
                 Event::GeneralRef(entity) => {
                     let resolved = match entity.resolve_char_ref().map_err(syntax)? {
@@ -67,7 +67,7 @@ impl Element {
                             other => return Err(syntax(format!("unknown entity {other}"))),
                         },
                     };
-                    top(&mut open)?.text.push(resolved);
+                    top(&mut open)?.text.to_mut().push(resolved);
                 }
                 Event::DocType(_) => return Err(syntax("a document type is not allowed")),
                 Event::Eof => break,
@@ -102,6 +102,14 @@ impl Element {
         })
     }
 
+    fn append(&mut self, text: Cow<'d, str>) {
+        if self.text.is_empty() {
+            self.text = text;
+        } else {
+            *self.text.to_mut() += &text;
+        }
+    }
+
     /// The first child of this name.
     pub(super) fn child(&self, name: &str) -> Option<&Self> {
         self.children.iter().find(|child| child.name == name)
@@ -113,7 +121,7 @@ impl Element {
     }
 }
 
-fn top(open: &mut [Element]) -> Result<&mut Element, ParseError> {
+fn top<'o, 'd>(open: &'o mut [Element<'d>]) -> Result<&'o mut Element<'d>, ParseError> {
     open.last_mut().ok_or_else(unbalanced)
 }
 
@@ -160,14 +168,18 @@ pub(super) fn result_wrapper(call: &Call) -> Cow<'static, str> {
 pub(super) fn members(
     call: &Call,
     structure: &Structure,
-    element: &Element,
+    element: &Element<'_>,
     wanted: impl Fn(&Member) -> bool,
 ) -> Result<Params, ParseError> {
     Shapes::of(call).fields(structure, element, MAX_DEPTH, &wanted)
 }
 
 /// An element as the value of `shape`.
-pub(super) fn value(call: &Call, shape: ShapeId, element: &Element) -> Result<Value, ParseError> {
+pub(super) fn value(
+    call: &Call,
+    shape: ShapeId,
+    element: &Element<'_>,
+) -> Result<Value, ParseError> {
     Shapes::of(call).value(shape, element, MAX_DEPTH)
 }
 
@@ -216,25 +228,28 @@ impl<'s> Shapes<'s> {
 
     /// The member that a child element stands for. A flattened list may go by its element's name.
     fn member<'m>(&self, structure: &'m Structure, name: &str) -> Option<&'m Member> {
-        structure.members.iter().find(|member| {
-            self.name(member, &member.name) == name
-                || match &self.service.shape(member.shape).kind {
-                    Kind::List { element, .. } => {
-                        self.is_flattened(member) && self.name(element, "") == name
-                    }
-                    _ => false,
+        let mut members = structure.members.iter();
+        let by_own_name = members.find(|member| self.name(member, &member.name) == name);
+        // Looked for only then, as it takes the members' shapes.
+        by_own_name.or_else(|| {
+            let mut members = structure.members.iter();
+            members.find(|member| match &self.service.shape(member.shape).kind {
+                Kind::List { element, .. } => {
+                    self.is_flattened(member) && self.name(element, "") == name
                 }
+                _ => false,
+            })
         })
     }
 
     fn fields(
         &self,
         structure: &Structure,
-        element: &Element,
+        element: &Element<'_>,
         depth: usize,
         wanted: &dyn Fn(&Member) -> bool,
     ) -> Result<Params, ParseError> {
-        let mut params = Params::new();
+        let mut params = Params::with_capacity(element.children.len());
         let attributes = structure.members.iter().filter(|m| m.xml_attribute);
         for member in attributes {
             if let Some(text) = element.attribute(member.wire()) {
@@ -278,7 +293,7 @@ impl<'s> Shapes<'s> {
         &self,
         key: &Member,
         value: &Member,
-        element: &Element,
+        element: &Element<'_>,
         depth: usize,
     ) -> Result<Option<(String, Value)>, ParseError> {
         let name = element.child(self.name(key, "key"));
@@ -287,10 +302,15 @@ impl<'s> Shapes<'s> {
             return Ok(None);
         };
         let sent = self.value(value.shape, sent, depth)?;
-        Ok(Some((name.text.clone(), sent)))
+        Ok(Some((name.text.to_string(), sent)))
     }
 
-    fn value(&self, shape: ShapeId, element: &Element, depth: usize) -> Result<Value, ParseError> {
+    fn value(
+        &self,
+        shape: ShapeId,
+        element: &Element<'_>,
+        depth: usize,
+    ) -> Result<Value, ParseError> {
         let depth = depth.checked_sub(1).ok_or(ParseError::TooDeep)?;
         Ok(match &self.service.shape(shape).kind {
             Kind::Structure(structure) => self.fields(structure, element, depth, &|_| true)?.into(),

@@ -9,7 +9,7 @@ use serde_json::{Value, json};
 
 use super::names::find;
 use super::secrets::{self, Hide};
-use super::values::{self, Dates, date, empty, lower_first, typed_text, upper_first};
+use super::values::{self, Dates, date, empty, lower_first, one, typed_text, upper_first};
 use crate::aws::Params;
 use crate::aws::model::{Kind, Member, Operation, Service, Shape, Structure};
 
@@ -192,7 +192,7 @@ pub(super) fn request(service: &Service, operation: &Operation, params: Params) 
     } else {
         Value::Object(inner)
     };
-    json!({ name: inner })
+    one(name, inner)
 }
 
 /// `responseElements` of a call that changed something; `params` are the answer's members.
@@ -221,7 +221,10 @@ pub(super) fn response(
     elements.insert("xmlns".to_owned(), NAMESPACE.into());
     elements.insert("requestId".to_owned(), request_id.into());
     elements.extend(members);
-    json!({ format!("{}Response", operation.name): elements })
+    one(
+        format!("{}Response", operation.name),
+        Value::Object(elements),
+    )
 }
 
 struct Layout<'a> {
@@ -280,7 +283,7 @@ impl Layout<'_> {
         let Kind::Structure(structure) = &shape.kind else {
             return Params::new();
         };
-        let mut members = Params::new();
+        let mut members = Params::with_capacity(params.len());
         for (member, value) in self.shown(shape, structure, params) {
             let (name, value) = match value {
                 Shown::Hidden(text) => (self.flat_name(member), text),
@@ -315,15 +318,15 @@ impl Layout<'_> {
                     .into_iter()
                     .map(|item| match item {
                         Value::Object(_) => self.flat_value(element, item),
-                        scalar => json!({ name.as_str(): self.flat_value(element, scalar) }),
+                        scalar => one(name.as_str(), self.flat_value(element, scalar)),
                     })
                     .collect();
                 let items = match items.is_empty() {
                     true => empty(),
                     false if OF_ITEM.contains(&&*self.operation.name) && set != "filterSet" => {
-                        json!({ "item": items })
+                        one("item", Value::Array(items))
                     }
-                    false => json!({ "items": items }),
+                    false => one("items", Value::Array(items)),
                 };
                 (set, items)
             }
@@ -429,24 +432,25 @@ impl Layout<'_> {
         let Kind::Structure(structure) = &shape.kind else {
             return Params::new();
         };
-        self.shown(shape, structure, params)
-            .map(|(member, value)| {
-                let name = lower_first(member.wire().to_owned());
-                let mut value = match value {
-                    Shown::Hidden(text) => text,
-                    Shown::Value(value) => {
-                        self.answer_value(self.service.shape(member.shape), value, flat)
-                    }
-                };
-                if flat
-                    && ANSWERS_OF_ITEM.contains(&&*name)
-                    && let Some(items) = value.get_mut("items")
-                {
-                    value = json!({ "item": items.take() });
+        let mut members = Params::with_capacity(params.len());
+        let shown = self.shown(shape, structure, params).map(|(member, value)| {
+            let name = lower_first(member.wire().to_owned());
+            let mut value = match value {
+                Shown::Hidden(text) => text,
+                Shown::Value(value) => {
+                    self.answer_value(self.service.shape(member.shape), value, flat)
                 }
-                (name, value)
-            })
-            .collect()
+            };
+            if flat
+                && ANSWERS_OF_ITEM.contains(&&*name)
+                && let Some(items) = value.get_mut("items")
+            {
+                value = one("item", items.take());
+            }
+            (name, value)
+        });
+        members.extend(shown);
+        members
     }
 
     fn answer_value(&self, shape: &Shape, value: Value, flat: bool) -> Value {
@@ -463,8 +467,8 @@ impl Layout<'_> {
                 match (items.is_empty(), flat) {
                     (true, true) => empty(),
                     (true, false) => "".into(),
-                    (false, true) => json!({ "items": items }),
-                    (false, false) => json!({ "item": one_or_all(items) }),
+                    (false, true) => one("items", Value::Array(items)),
+                    (false, false) => one("item", one_or_all(items).unwrap_or_default()),
                 }
             }
             (Kind::Structure(_) | Kind::List { .. } | Kind::Map { .. }, _) => Value::Null,
@@ -549,7 +553,11 @@ fn gather_instance(members: &mut Params) {
         .iter()
         .filter_map(|name| members.shift_remove_entry(*name))
         .collect();
-    members.shift_insert(0, "instancesSet".to_owned(), json!({ "items": [instance] }));
+    members.shift_insert(
+        0,
+        "instancesSet".to_owned(),
+        one("items", Value::Array(vec![Value::Object(instance)])),
+    );
 }
 
 /// The query's `OperationType`, `UserIds` and `UserGroups` are one member in the WSDL:
@@ -569,7 +577,10 @@ fn gather_permission(members: &mut Params, name: &str) {
     }
     let operation = operation.as_str().unwrap_or("add").to_owned();
     if !items.is_empty() {
-        members.insert(name.to_owned(), json!({ operation: {"items": items} }));
+        members.insert(
+            name.to_owned(),
+            one(operation, one("items", Value::Array(items))),
+        );
     }
 }
 

@@ -63,19 +63,18 @@ impl Render<'_> {
         let Kind::Structure(structure) = &shape.kind else {
             return Params::new();
         };
-        params
-            .into_iter()
-            .filter_map(|(name, value)| {
-                let member = structure.member(&name)?;
-                // A structure that is sensitive as a whole, met here only as all of a request or an answer.
-                let value = if shape.sensitive {
-                    self.style.hidden.into()
-                } else {
-                    self.member(shape, member, value)?
-                };
-                Some((self.name(member), value))
-            })
-            .collect()
+        let mut members = Params::with_capacity(params.len());
+        members.extend(params.into_iter().filter_map(|(name, value)| {
+            let member = structure.member(&name)?;
+            // A structure that is sensitive as a whole, met here only as all of a request or an answer.
+            let value = if shape.sensitive {
+                self.style.hidden.into()
+            } else {
+                self.member(shape, member, value)?
+            };
+            Some((self.name(member), value))
+        }));
+        members
     }
 
     /// The value of one member of `parent`, or of an element, entry; `None` where it is left out.

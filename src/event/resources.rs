@@ -122,11 +122,11 @@ fn by_member(
             } else {
                 arn(service, place, before, name.trim_start_matches('/'))
             };
-            if resources.iter().all(|it| it.arn.as_ref() != Some(&arn)) {
-                resources.push(resource(Some(place.account), *kind, arn));
-            }
+            resources.push(resource(Some(place.account), *kind, arn));
         }
     }
+    // A stream may be named twice, by its name and by its ARN.
+    resources.dedup();
     resources
 }
 

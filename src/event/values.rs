@@ -64,10 +64,15 @@ pub(super) fn byte_buffer(base64: &str) -> Value {
         .into_iter()
         .map(|byte| i8::from_ne_bytes([byte]).into())
         .collect();
-    json!({
-        "hb": bytes, "offset": 0, "isReadOnly": false, "bigEndian": true, "nativeByteOrder": false,
+    let mut buffer = one("hb", Value::Array(bytes));
+    let fields = json!({
+        "offset": 0, "isReadOnly": false, "bigEndian": true, "nativeByteOrder": false,
         "mark": -1, "position": 0, "limit": length, "capacity": length, "address": 0,
-    })
+    });
+    if let (Value::Object(buffer), Value::Object(fields)) = (&mut buffer, fields) {
+        buffer.extend(fields);
+    }
+    buffer
 }
 
 /// A base64 blob that is text: the text; otherwise the base64.
@@ -186,6 +191,11 @@ pub(super) fn object(map: Params) -> Value {
     } else {
         Value::Object(map)
     }
+}
+
+/// An object of one member. `json!` would copy the value, and with it all that is below.
+pub(super) fn one(name: impl Into<String>, value: Value) -> Value {
+    Value::Object(Params::from_iter([(name.into(), value)]))
 }
 
 /// `{}`
