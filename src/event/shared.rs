@@ -99,7 +99,7 @@ pub fn with_owner(
         .error_code
         .as_deref()
         .is_some_and(|code| code == "AccessDenied" || code.ends_with("UnauthorizedOperation"));
-    if caller.kind == PrincipalKind::AWSAccount {
+    if caller.recipient().is_none() {
         event.recipient_account_id = Some(owner);
         return vec![event];
     }

@@ -234,8 +234,8 @@ async fn the_time_that_is_shown_finds_its_event() {
     assert_eq!(time.subsec_nanos(), 0);
     app.advance(TimeDelta::minutes(1)).await;
     for (start, end, expected) in [
-        (time.secs(), time.secs(), 4),
-        (time.secs(), time.secs() + 1, 4),
+        (time.secs(), time.secs(), 5),
+        (time.secs(), time.secs() + 1, 5),
         (time.secs() - 1, time.secs() - 1, 0),
         (time.secs() + 1, time.secs() + 1, 0),
     ] {
