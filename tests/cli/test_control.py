@@ -24,7 +24,7 @@ def test_health_and_status(server):
     status = server.control("status")[1]
     assert status["trails"][0]["trail"] == f"arn:aws:cloudtrail:us-east-1:{ACCOUNT}:trail/main"
     assert status["trails"][0]["isLogging"] is True
-    assert status["events"] == 4
+    assert status["events"] == 5
 
 
 def test_the_clock_is_moved_frozen_and_never_goes_back(server):
