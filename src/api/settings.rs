@@ -2,7 +2,7 @@
 //!
 //! Checked when it is set; what breaks later shows in GetTrailStatus. The bucket and the topic must be there, and their
 //! policies must let CloudTrail in; the log group must be there, and where there is no CloudWatch Logs at all, a log group
-//! is refused, since nothing would ever reach it. Of keys see [`encryption`](super::encryption). Of roles only the form is
+//! is refused, since nothing would ever reach it. Of keys see [`super::encryption`]. Of roles only the form is
 //! checked, for nobody is asked about them.
 
 use serde::Deserialize;

@@ -46,7 +46,7 @@ impl Seen {
     }
 
     /// Waits for the body's end, and reads on where its reader has stopped: an upstream that answers from the head alone
-    /// leaves the parameters unread. Not further than `limit`, and not for longer than [`PATIENCE`].
+    /// leaves the parameters unread. Not further than `limit`, and not for longer than `PATIENCE`.
     pub async fn read_on(&self, limit: usize) {
         let to_the_end = async {
             while !self.0.is_over.load(Ordering::Acquire) {
