@@ -21,6 +21,7 @@ use crate::embedded::s3::S3;
 use crate::embedded::sns::Sns;
 use crate::embedded::sts::Sts;
 use crate::http;
+use crate::keys::Keys;
 use crate::record::proxy::Upstream;
 use crate::record::{Recorder, Settings};
 use crate::store::{Lifetime, Store};
@@ -45,6 +46,7 @@ pub struct App {
     pub ids: Ids,
     pub store: Store,
     pub targets: Targets,
+    pub keys: Keys,
     pub recorder: Recorder,
     pub worker: Worker,
     pub operations: &'static Operations,
@@ -179,9 +181,11 @@ impl App {
         let recorder = Recorder::open(store.clone(), clock.clone(), ids.clone(), settings)
             .await
             .context("cannot read the identities")?;
+        let keys = Keys::new(store.clone());
         let delivery = Delivery {
             store: store.clone(),
             targets: targets.clone(),
+            keys: keys.clone(),
             ids: ids.clone(),
         };
         let worker = Worker::new(store.clone(), delivery, clock.clone(), config.slot_ms());
@@ -196,6 +200,7 @@ impl App {
             ids,
             store,
             targets,
+            keys,
             recorder,
             worker,
             operations: operations(),
@@ -269,6 +274,7 @@ impl App {
         }
         self.store.reset().await?;
         self.recorder.forget();
+        self.keys.forget();
         self.clock.reset();
         Ok(())
     }

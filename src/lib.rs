@@ -16,7 +16,8 @@
 //! * [`store`] SQLite; the only SQL. One writer commits for all calls that wait at the same time.
 //! * [`record`] from a call seen to an event stored; `proxy` forwards to the upstream, `identify` knows who calls.
 //! * [`api`] the operations of CloudTrail, as rules: no HTTP, no SQL.
-//! * [`delivery`] the steps from events stored to files delivered; [`worker`] runs what is due.
+//! * [`keys`] what digests are signed with.
+//! * [`delivery`] the steps from events stored to files and digests delivered; [`worker`] runs what is due.
 //! * [`embedded`] a small S3, SNS and STS; [`subscribers`] carries notifications to HTTP endpoints.
 //! * [`targets`] the services that localtrail itself calls, embedded or at an endpoint; [`client`] is how.
 //! * [`http`] doors, replies, the control API.
@@ -53,6 +54,7 @@ pub mod delivery;
 pub mod embedded;
 pub mod event;
 pub mod http;
+pub mod keys;
 pub mod record;
 pub mod store;
 pub mod subscribers;

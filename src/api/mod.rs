@@ -7,6 +7,7 @@
 mod constraints;
 pub mod error;
 mod forms;
+mod keys;
 mod lookup;
 mod selectors;
 mod settings;
@@ -30,7 +31,8 @@ use sha2::{Digest as _, Sha256};
 use crate::aws::model::Service;
 use crate::aws::models;
 use crate::clock::{Clock, Ids};
-use crate::store::Store;
+use crate::keys::Keys;
+use crate::store::{Change, Slot, Store};
 use crate::targets::Targets;
 
 pub use error::{Code, Error, Result};
@@ -46,8 +48,22 @@ pub struct Cx {
     pub targets: Targets,
     pub clock: Clock,
     pub ids: Ids,
+    pub keys: Keys,
     /// How many trails an account may have in a region.
     pub trails_per_region: u32,
+    /// Length of a delivery slot.
+    pub slot_ms: i64,
+}
+
+impl Cx {
+    /// A change of a trail that is made now.
+    fn change(&self) -> Change {
+        let now_ms = self.clock.now_ms();
+        Change {
+            now_ms,
+            slot_end_ms: Slot::of(now_ms, self.slot_ms).end_ms,
+        }
+    }
 }
 
 /// The answer of an operation: the JSON body of a success, or the error.
@@ -96,6 +112,8 @@ fn table() -> Operations {
         .on("RemoveTags", tags::remove_tags)
         // Events
         .on("LookupEvents", lookup::lookup_events)
+        // Digests
+        .on("ListPublicKeys", keys::list_public_keys)
 }
 
 /// Operations of the model that localtrail does not answer: CloudTrail Lake, Insights, channels and the rest.
@@ -128,7 +146,6 @@ const UNSUPPORTED: &[&str] = &[
     "ListImports",
     "ListInsightsData",
     "ListInsightsMetricData",
-    "ListPublicKeys",
     "ListQueries",
     "PutEventConfiguration",
     "PutInsightSelectors",

@@ -8,6 +8,7 @@ use super::{Cx, operations};
 use crate::client::{self, Trust};
 use crate::clock::{Clock, Ids};
 use crate::event::select::Selectors;
+use crate::keys::Keys;
 use crate::store::{Store, Trail};
 use crate::targets::{Target, Targets};
 
@@ -32,6 +33,7 @@ impl Api {
         let now = DateTime::from_timestamp_millis(1_800_000_000_250).unwrap();
         let clock = Clock::frozen(now);
         let client = client::client(client::connector(Trust::Nobody).unwrap());
+        let keys = Keys::new(store.clone());
         let cx = Cx {
             account: ACCOUNT.to_owned(),
             region: REGION.to_owned(),
@@ -39,7 +41,9 @@ impl Api {
             targets: Targets::new(Target::Nowhere, Target::Nowhere, client, None),
             clock,
             ids: Ids::seeded(1),
+            keys,
             trails_per_region: 5,
+            slot_ms: 300_000,
         };
         Self {
             cx,

@@ -6,7 +6,9 @@ use std::io::Write;
 use chrono::{DateTime, Utc};
 use flate2::write::GzEncoder;
 use flate2::{Compression, GzBuilder};
+use sha2::{Digest as _, Sha256};
 
+use crate::keys::hex;
 use crate::store::{Candidate, LogFile, Slot};
 
 /// Most JSON in one file, before compression (facts 4.2).
@@ -41,6 +43,8 @@ pub fn partition(
             *size += bytes;
             file.last_event = event.id;
             file.events += 1;
+            file.oldest_ms = file.oldest_ms.min(event.time_ms);
+            file.newest_ms = file.newest_ms.max(event.time_ms);
             continue;
         }
         let file = LogFile {
@@ -58,6 +62,8 @@ pub fn partition(
             ),
             first_event: event.id,
             last_event: event.id,
+            oldest_ms: event.time_ms,
+            newest_ms: event.time_ms,
             slot_start_ms: slot.start_ms,
             slot_end_ms: slot.end_ms,
             events: 1,
@@ -92,32 +98,56 @@ fn key(
 }
 
 /// Writes a log file's bytes, record by record: `{"Records":[…]}`, gzipped, the same bytes for the same records.
+/// Hashes them on the way, before they are gzipped, as a digest will tell it.
 #[derive(Debug)]
 pub struct Encoder {
     gzip: GzEncoder<Vec<u8>>,
+    sha256: Sha256,
     empty: bool,
+}
+
+/// A log file, ready to be delivered.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Encoded {
+    /// Gzipped.
+    pub bytes: Vec<u8>,
+    /// Hex SHA-256 of the JSON.
+    pub sha256: String,
 }
 
 impl Encoder {
     pub fn new() -> std::io::Result<Self> {
-        let mut gzip = GzBuilder::new()
+        let gzip = GzBuilder::new()
             .mtime(0)
             .write(Vec::new(), Compression::default());
-        gzip.write_all(br#"{"Records":["#)?;
-        Ok(Self { gzip, empty: true })
+        let mut new = Self {
+            gzip,
+            sha256: Sha256::new(),
+            empty: true,
+        };
+        new.write(br#"{"Records":["#)?;
+        Ok(new)
     }
 
     /// Adds a record, which is compact JSON already.
     pub fn push(&mut self, record: &str) -> std::io::Result<()> {
         if !std::mem::take(&mut self.empty) {
-            self.gzip.write_all(b",")?;
+            self.write(b",")?;
         }
-        self.gzip.write_all(record.as_bytes())
+        self.write(record.as_bytes())
     }
 
-    pub fn finish(mut self) -> std::io::Result<Vec<u8>> {
-        self.gzip.write_all(b"]}")?;
-        self.gzip.finish()
+    pub fn finish(mut self) -> std::io::Result<Encoded> {
+        self.write(b"]}")?;
+        Ok(Encoded {
+            bytes: self.gzip.finish()?,
+            sha256: hex(&self.sha256.finalize()),
+        })
+    }
+
+    fn write(&mut self, json: &[u8]) -> std::io::Result<()> {
+        self.sha256.update(json);
+        self.gzip.write_all(json)
     }
 }
 
@@ -137,6 +167,7 @@ mod tests {
             id,
             account: "111122223333".to_owned(),
             region: region.to_owned(),
+            time_ms: 1_000 - id,
             bytes,
         }
     }
@@ -189,6 +220,18 @@ mod tests {
     }
 
     #[test]
+    fn a_file_knows_the_range_of_its_events() {
+        let to = Destination {
+            trail_id: 3,
+            bucket: "logs",
+            prefix: None,
+        };
+        let events: Vec<_> = (1..=5).map(|id| event(id, "us-east-1", 40)).collect();
+        let files = partition(to, SLOT, &events, 1_000, String::new);
+        assert_eq!((files[0].oldest_ms, files[0].newest_ms), (995, 999));
+    }
+
+    #[test]
     fn no_events_make_no_file() {
         assert!(cut(&[], 100).is_empty());
     }
@@ -215,10 +258,12 @@ mod tests {
         let mut encoder = Encoder::new().unwrap();
         encoder.push(r#"{"eventID":"a"}"#).unwrap();
         encoder.push(r#"{"eventID":"b"}"#).unwrap();
+        let encoded = encoder.finish().unwrap();
         let mut text = String::new();
-        flate2::read::GzDecoder::new(encoder.finish().unwrap().as_slice())
+        flate2::read::GzDecoder::new(encoded.bytes.as_slice())
             .read_to_string(&mut text)
             .unwrap();
+        assert_eq!(encoded.sha256, hex(&Sha256::digest(&text)));
         assert_eq!(text, r#"{"Records":[{"eventID":"a"},{"eventID":"b"}]}"#);
     }
 }

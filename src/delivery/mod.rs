@@ -1,14 +1,17 @@
 //! Turns stored events into delivered files. Works only from the outbox: every step is a row, every row may be run
 //! twice. Never asks why an event was taken; `event::select` decided that when the event was stored.
 
+mod chain;
+pub mod digest;
 pub mod log_file;
 
 use chrono::TimeDelta;
 
 use crate::clock::{Ids, alphabet};
-use crate::store::{Error, Item, LogFile, Slot, Step, Store};
+use crate::keys::{KeyError, Keys};
+use crate::store::{Item, LogFile, Slot, Step, Store};
 use crate::targets::{LogFileObject, TargetError, Targets};
-use log_file::{Destination, Encoder};
+use log_file::{Destination, Encoded, Encoder};
 
 /// Files that cannot be delivered are tried for 30 days (facts 2.4).
 const GIVE_UP_AFTER: TimeDelta = TimeDelta::days(30);
@@ -20,7 +23,21 @@ const PAGE: u32 = 500;
 pub struct Delivery {
     pub store: Store,
     pub targets: Targets,
+    pub keys: Keys,
     pub ids: Ids,
+}
+
+/// What keeps a step from being run: the machine's fault, not a target's. The step stays as it is.
+#[derive(Debug, thiserror::Error)]
+pub enum DeliveryError {
+    #[error(transparent)]
+    Database(#[from] crate::store::Error),
+    #[error(transparent)]
+    Key(#[from] KeyError),
+    #[error("cannot gzip: {0}")]
+    Gzip(#[from] std::io::Error),
+    #[error("cannot write JSON: {0}")]
+    Json(#[from] serde_json::Error),
 }
 
 /// How a step ended.
@@ -34,13 +51,20 @@ pub enum Outcome {
     GiveUp(Failed),
 }
 
-/// A log file that was written.
+/// A file that was written.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Delivered {
-    pub trail_arn: String,
-    pub bucket: String,
-    pub key: String,
-    pub events: i64,
+pub enum Delivered {
+    LogFile {
+        trail_arn: String,
+        bucket: String,
+        key: String,
+        events: i64,
+    },
+    Digest {
+        trail_arn: String,
+        bucket: String,
+        key: String,
+    },
 }
 
 /// A step that failed.
@@ -53,8 +77,8 @@ pub struct Failed {
 }
 
 impl Delivery {
-    /// Runs one step at `now_ms`. An `Err` is the database's: the step stays as it is.
-    pub async fn run_step(&self, item: &Item, now_ms: i64) -> Result<Outcome, Error> {
+    /// Runs one step at `now_ms`.
+    pub async fn run_step(&self, item: &Item, now_ms: i64) -> Result<Outcome, DeliveryError> {
         match &item.step {
             Step::Cut {
                 trail_id,
@@ -73,6 +97,9 @@ impl Delivery {
                 log_file_id,
                 topic_arn,
             } => self.notify(item, *log_file_id, topic_arn, now_ms).await,
+            Step::Digest { run_id, end_ms } => self.digest(item, *run_id, *end_ms, now_ms).await,
+            Step::Backfill { trail_id } => self.backfill(item, *trail_id, now_ms).await,
+            Step::UploadDigest { digest_id } => self.upload_digest(item, *digest_id, now_ms).await,
         }
     }
 
@@ -82,7 +109,7 @@ impl Delivery {
         trail_id: i64,
         slot: Slot,
         now_ms: i64,
-    ) -> Result<Outcome, Error> {
+    ) -> Result<Outcome, DeliveryError> {
         let Some(trail) = self.store.trail_by_id(trail_id).await? else {
             self.store.outbox_done(item).await?;
             return Ok(Outcome::Done(None));
@@ -103,8 +130,13 @@ impl Delivery {
         Ok(Outcome::Done(None))
     }
 
-    async fn upload(&self, item: &Item, log_file_id: i64, now_ms: i64) -> Result<Outcome, Error> {
-        let (Some(file), Some(bytes)) = self.encode(log_file_id).await? else {
+    async fn upload(
+        &self,
+        item: &Item,
+        log_file_id: i64,
+        now_ms: i64,
+    ) -> Result<Outcome, DeliveryError> {
+        let Some((file, Encoded { bytes, sha256 })) = self.encode(log_file_id).await? else {
             self.store.outbox_done(item).await?;
             return Ok(Outcome::Done(None));
         };
@@ -119,6 +151,7 @@ impl Delivery {
             bucket: &file.bucket,
             key: &file.key,
             kms_key_id: trail.as_ref().and_then(|trail| trail.kms_key_id.as_deref()),
+            metadata: &[],
             bytes: bytes.into(),
         };
         match self.targets.put_log_file(object).await {
@@ -128,7 +161,7 @@ impl Delivery {
                     .await?;
                 let topic_arn = trail.and_then(|trail| trail.sns_topic_arn);
                 self.store
-                    .log_file_delivered(item, &file, topic_arn, now_ms)
+                    .log_file_delivered(item, &file, &sha256, topic_arn, now_ms)
                     .await?;
                 let LogFile {
                     bucket,
@@ -136,7 +169,7 @@ impl Delivery {
                     events,
                     ..
                 } = file;
-                Ok(Outcome::Done(Some(Delivered {
+                Ok(Outcome::Done(Some(Delivered::LogFile {
                     trail_arn,
                     bucket,
                     key,
@@ -158,7 +191,7 @@ impl Delivery {
         log_file_id: i64,
         topic_arn: &str,
         now_ms: i64,
-    ) -> Result<Outcome, Error> {
+    ) -> Result<Outcome, DeliveryError> {
         let Some(file) = self.store.log_file_get(log_file_id).await? else {
             self.store.outbox_done(item).await?;
             return Ok(Outcome::Done(None));
@@ -190,9 +223,9 @@ impl Delivery {
     }
 
     /// A log file and its bytes: the same bytes each time, since its events are fixed and never change.
-    async fn encode(&self, log_file_id: i64) -> Result<(Option<LogFile>, Option<Vec<u8>>), Error> {
+    async fn encode(&self, log_file_id: i64) -> Result<Option<(LogFile, Encoded)>, DeliveryError> {
         let Some(file) = self.store.log_file_get(log_file_id).await? else {
-            return Ok((None, None));
+            return Ok(None);
         };
         let mut encoder = Encoder::new()?;
         let mut after = 0;
@@ -206,8 +239,7 @@ impl Delivery {
                 encoder.push(record)?;
             }
         }
-        let bytes = encoder.finish()?;
-        Ok((Some(file), Some(bytes)))
+        Ok(Some((file, encoder.finish()?)))
     }
 }
 

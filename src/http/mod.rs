@@ -25,8 +25,8 @@ use crate::aws::models;
 use crate::aws::route::{self, Call, Route};
 use crate::aws::sigv4::{self, Signature};
 use crate::config::Embedded;
-use crate::record::CallSeen;
 use crate::record::proxy::{self, Seen, ToTheEnd, UpstreamError};
+use crate::record::{CallSeen, Taker};
 use reply::Replier;
 
 /// Longest body of a call to CloudTrail itself.
@@ -116,6 +116,11 @@ async fn answer(app: Arc<App>, peer: SocketAddr, request: Request) -> Response {
         return replier.incomplete_signature(&error);
     }
 
+    // A call to CloudTrail may be the last that a trail logs.
+    let takers_before = match door {
+        Door::Api => app.recorder.takers().await.ok(),
+        Door::Embedded(_) | Door::Upstream | Door::Nobody => None,
+    };
     let head = parts.clone();
     let (body, sent) = proxy::tee(body, app.recorder.body_limit());
     let response = match door {
@@ -142,7 +147,7 @@ async fn answer(app: Arc<App>, peer: SocketAddr, request: Request) -> Response {
             replier.error(StatusCode::NOT_IMPLEMENTED, "ServiceUnavailable", &message)
         }
     };
-    recorded(&app, caller, head, sent, response).await
+    recorded(&app, caller, head, sent, takers_before, response).await
 }
 
 /// The signing name of the service asked for, and the body. Of an unsigned query call only its
@@ -183,6 +188,7 @@ async fn recorded(
     caller: Caller,
     head: Parts,
     sent: Seen,
+    takers_before: Option<Arc<Vec<Taker>>>,
     response: Response,
 ) -> Response {
     let (parts, body) = response.into_parts();
@@ -197,6 +203,7 @@ async fn recorded(
         response_body: received,
         peer: caller.peer,
         default_account: caller.default_account,
+        takers_before,
     };
     // Of such an answer the caller has everything with its head.
     let ends_with_head = seen.parts.method == Method::HEAD || length == Some(0);
@@ -255,7 +262,9 @@ async fn call_api(
         targets: app.targets.clone(),
         clock: app.clock.clone(),
         ids: app.ids.clone(),
+        keys: app.keys.clone(),
         trails_per_region: app.config.trails_per_region,
+        slot_ms: app.config.slot_ms(),
     };
     match app.operations.call(operation, cx, &body).await {
         Ok(body) => replier.json(body),

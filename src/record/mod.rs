@@ -92,11 +92,13 @@ pub struct CallSeen {
     pub peer: IpAddr,
     /// The account of callers whose access key does not say.
     pub default_account: String,
+    /// The trails that logged when the call came, where the call may change that.
+    pub takers_before: Option<Arc<Vec<Taker>>>,
 }
 
 /// A trail that wants events.
 #[derive(Debug)]
-struct Taker {
+pub struct Taker {
     trail_id: i64,
     account: String,
     home_region: String,
@@ -234,7 +236,15 @@ impl Recorder {
             tls: None,
         };
         let event = build::build(exchange, &principal, &self.settings.event_version);
-        self.append(vec![event], now).await?;
+        let mut row = self.row(&event, &*self.takers().await?, now)?;
+        if let Some(before) = &seen.takers_before {
+            // StopLogging is the last event of the trail that it stops, as is DeleteTrail.
+            let before = taker_ids(before, &event, &row.account);
+            row.takers.extend(before);
+            row.takers.sort_unstable();
+            row.takers.dedup();
+        }
+        self.store.events_append(vec![row]).await?;
         Ok(true)
     }
 
@@ -277,12 +287,13 @@ impl Recorder {
                 .map(ToOwned::to_owned),
             resources: catalog::named_resources(event),
             record: serde_json::to_string(event)?,
-            takers: takers
-                .iter()
-                .filter(|taker| taker.takes(event, &account))
-                .map(|taker| taker.trail_id)
-                .collect(),
-            slot: Slot::of(now.timestamp_millis(), self.settings.slot_ms),
+            takers: taker_ids(takers, event, &account).collect(),
+            // A record that was brought in with a time to come is delivered when that has come: a log file's events lie
+            // before the time that it is named after.
+            slot: Slot::of(
+                now.max(event.event_time).timestamp_millis(),
+                self.settings.slot_ms,
+            ),
             account,
         })
     }
@@ -296,7 +307,7 @@ impl Recorder {
     }
 
     /// The trails that log, as they are now: read again only after one has changed.
-    async fn takers(&self) -> Result<Arc<Vec<Taker>>, crate::store::Error> {
+    pub async fn takers(&self) -> Result<Arc<Vec<Taker>>, crate::store::Error> {
         let version = self.store.trails_version();
         {
             let known = self.takers.read().unwrap_or_else(PoisonError::into_inner);
@@ -327,6 +338,14 @@ impl Recorder {
     pub fn forget(&self) {
         self.identities.forget();
     }
+}
+
+/// Ids of those that take the event.
+fn taker_ids(takers: &[Taker], event: &Event, account: &str) -> impl Iterator<Item = i64> {
+    takers
+        .iter()
+        .filter(move |taker| taker.takes(event, account))
+        .map(|taker| taker.trail_id)
 }
 
 fn outcome(call: &Call, seen: &CallSeen, raw: Option<&Bytes>, limit: usize) -> Outcome {

@@ -5,6 +5,7 @@
 //! since the epoch, UTC): the store reads no clock. It knows what an event is, not why one is kept.
 
 mod connections;
+mod digests;
 mod embedded;
 mod events;
 mod identities;
@@ -25,6 +26,7 @@ use sqlx::{AssertSqlSafe, ConnectOptions, SqlStr};
 
 pub use sqlx::Error;
 
+pub use digests::{Change, Digest, DigestKey, DigestedFile, Link, NewDigest, Run, Work};
 pub use embedded::*;
 pub use events::{
     AppendError, Appended, EventAttribute, EventFilter, EventRow, ExportFilter, NewEvent, Slot,
@@ -54,11 +56,18 @@ pub enum Lifetime {
 }
 
 /// Every migration, in order; a test compares the list with the folder.
-const MIGRATIONS: &[(i64, &str, &str)] = &[(
-    1,
-    "initial",
-    include_str!("../../migrations/0001_initial.sql"),
-)];
+const MIGRATIONS: &[(i64, &str, &str)] = &[
+    (
+        1,
+        "initial",
+        include_str!("../../migrations/0001_initial.sql"),
+    ),
+    (
+        2,
+        "digest",
+        include_str!("../../migrations/0002_digest.sql"),
+    ),
+];
 
 /// Version and name of every migration, in order.
 pub fn migrations() -> impl Iterator<Item = (i64, &'static str)> {

@@ -8,6 +8,7 @@ use serde::{Deserialize, Serialize};
 use sqlx::sqlite::SqliteRow;
 use sqlx::{FromRow, Row};
 
+use super::digests::Run;
 use super::{Error, Store, Tx};
 
 /// Something to be done. Cuts are enqueued by a trigger, with the first event that a trail takes of a slot.
@@ -25,6 +26,38 @@ pub enum Step {
     Upload { log_file_id: i64 },
     /// Tell a topic of a log file.
     Notify { log_file_id: i64, topic_arn: String },
+    /// Make the digests of a trail for the hour that ends at `end_ms`.
+    Digest { run_id: i64, end_ms: i64 },
+    /// Make the backfill digests of a trail.
+    Backfill { trail_id: i64 },
+    /// Write a digest to its bucket.
+    UploadDigest { digest_id: i64 },
+}
+
+impl Step {
+    /// Whether the step sums up what others have delivered, and so waits until none of them is due.
+    fn waits(&self) -> bool {
+        match self {
+            Self::Digest { .. } | Self::Backfill { .. } => true,
+            Self::Cut { .. }
+            | Self::Upload { .. }
+            | Self::Notify { .. }
+            | Self::UploadDigest { .. } => false,
+        }
+    }
+
+    /// What a step is known by of which there is one at a time.
+    pub(super) fn dedupe(&self) -> Option<String> {
+        match self {
+            Self::Digest { run_id, .. } => Some(format!("digest:{run_id}")),
+            Self::Backfill { trail_id } => Some(format!("backfill:{trail_id}")),
+            // The trigger that enqueues cuts sees to theirs.
+            Self::Cut { .. }
+            | Self::Upload { .. }
+            | Self::Notify { .. }
+            | Self::UploadDigest { .. } => None,
+        }
+    }
 }
 
 /// A row of the outbox.
@@ -55,6 +88,8 @@ pub struct Candidate {
     pub id: i64,
     pub account: String,
     pub region: String,
+    /// eventTime.
+    pub time_ms: i64,
     /// Length of its record.
     pub bytes: usize,
 }
@@ -66,6 +101,7 @@ impl FromRow<'_, SqliteRow> for Candidate {
             id: row.try_get("id")?,
             account: row.try_get("account")?,
             region: row.try_get("region")?,
+            time_ms: row.try_get("time_ms")?,
             bytes: usize::try_from(bytes).unwrap_or(usize::MAX),
         })
     }
@@ -86,6 +122,9 @@ pub struct LogFile {
     pub slot_start_ms: i64,
     pub slot_end_ms: i64,
     pub events: i64,
+    /// eventTime of its oldest and newest event.
+    pub oldest_ms: i64,
+    pub newest_ms: i64,
 }
 
 impl FromRow<'_, SqliteRow> for LogFile {
@@ -102,6 +141,8 @@ impl FromRow<'_, SqliteRow> for LogFile {
             slot_start_ms: row.try_get("slot_start_ms")?,
             slot_end_ms: row.try_get("slot_end_ms")?,
             events: row.try_get("events")?,
+            oldest_ms: row.try_get("oldest_ms")?,
+            newest_ms: row.try_get("newest_ms")?,
         })
     }
 }
@@ -115,18 +156,29 @@ pub struct Backlog {
     pub events: i64,
 }
 
-async fn enqueue(tx: &mut Tx, step: &Step, due_ms: i64, now_ms: i64) -> Result<(), Error> {
+/// Enqueues a step, unless it is of a kind of which there is one at a time and that one waits already.
+pub(super) async fn enqueue(
+    tx: &mut Tx,
+    step: &Step,
+    due_ms: i64,
+    now_ms: i64,
+) -> Result<(), Error> {
     let text = serde_json::to_string(step).map_err(|error| Error::Encode(Box::new(error)))?;
-    sqlx::query("insert into outbox (step, due_ms, created_ms) values ($1, $2, $3)")
-        .bind(text)
-        .bind(due_ms)
-        .bind(now_ms)
-        .execute(&mut **tx)
-        .await?;
+    sqlx::query(
+        "insert into outbox (step, dedupe, waits, due_ms, created_ms) values ($1, $2, $3, $4, $5)
+         on conflict (dedupe) do nothing",
+    )
+    .bind(text)
+    .bind(step.dedupe())
+    .bind(step.waits())
+    .bind(due_ms)
+    .bind(now_ms)
+    .execute(&mut **tx)
+    .await?;
     Ok(())
 }
 
-async fn done(tx: &mut Tx, item: &Item) -> Result<(), Error> {
+pub(super) async fn done(tx: &mut Tx, item: &Item) -> Result<(), Error> {
     sqlx::query("delete from outbox where id = $1")
         .bind(item.id)
         .execute(&mut **tx)
@@ -135,13 +187,25 @@ async fn done(tx: &mut Tx, item: &Item) -> Result<(), Error> {
 }
 
 impl Store {
-    /// Up to `limit` steps that are due, the earliest first.
+    /// Up to `limit` steps that are due, the earliest first; one that waits for others only when none of those is left,
+    /// and by itself.
     pub async fn outbox_due(&self, now_ms: i64, limit: u32) -> Result<Vec<Item>, Error> {
-        sqlx::query_as("select id, step, created_ms, attempts from outbox where due_ms <= $1 order by due_ms, id limit $2")
+        let mut reading = self.connections.read().await?;
+        for (waits, limit) in [(false, limit), (true, limit.min(1))] {
+            let due: Vec<Item> = sqlx::query_as(
+                "select id, step, created_ms, attempts from outbox
+                 where waits = $1 and due_ms <= $2 order by due_ms, id limit $3",
+            )
+            .bind(waits)
             .bind(now_ms)
             .bind(limit)
-            .fetch_all(&mut *self.connections.read().await?)
-            .await
+            .fetch_all(&mut *reading)
+            .await?;
+            if !due.is_empty() {
+                return Ok(due);
+            }
+        }
+        Ok(Vec::new())
     }
 
     /// When the next step is due.
@@ -151,10 +215,12 @@ impl Store {
             .await
     }
 
-    /// Makes every waiting step due now: cuts before their slot has ended, and what waits for its next try.
-    pub async fn outbox_hurry(&self, now_ms: i64) -> Result<(), Error> {
-        sqlx::query("update outbox set due_ms = $1 where due_ms > $1")
+    /// Makes every step due now that is due later: cuts before their slot has ended, and what is to be tried again;
+    /// with `digests` those too.
+    pub async fn outbox_hurry(&self, now_ms: i64, digests: bool) -> Result<(), Error> {
+        sqlx::query("update outbox set due_ms = $1 where due_ms > $1 and waits <= $2")
             .bind(now_ms)
+            .bind(digests)
             .execute(&mut *self.connections.write().await?)
             .await?;
         Ok(())
@@ -200,7 +266,7 @@ impl Store {
         // and ask for none of its own.
         let mut tx = self.begin().await?;
         let candidates: Vec<Candidate> = sqlx::query_as(
-            "select id, account, region, length(record) as bytes from event
+            "select id, account, region, time_ms, length(record) as bytes from event
              where id >= $1 and slot_start_ms = $2 and slot_end_ms = $3
                and exists (select 1 from json_each(takers) where value = $4)
              order by id",
@@ -214,8 +280,8 @@ impl Store {
         for file in partition(&candidates) {
             let log_file_id: i64 = sqlx::query_scalar(
                 "insert into log_file (trail_id, account, region, bucket, key, first_event, last_event,
-                                       slot_start_ms, slot_end_ms, events)
-                 values ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10) returning id",
+                                       slot_start_ms, slot_end_ms, events, oldest_ms, newest_ms)
+                 values ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12) returning id",
             )
             .bind(file.trail_id)
             .bind(file.account)
@@ -227,6 +293,8 @@ impl Store {
             .bind(file.slot_start_ms)
             .bind(file.slot_end_ms)
             .bind(file.events)
+            .bind(file.oldest_ms)
+            .bind(file.newest_ms)
             .fetch_one(&mut *tx)
             .await?;
             enqueue(&mut tx, &Step::Upload { log_file_id }, now_ms, now_ms).await?;
@@ -269,20 +337,42 @@ impl Store {
         .await
     }
 
-    /// Ends an upload; the topic, if the trail has one, is told next.
+    /// Ends an upload; the topic, if the trail has one, is told next. `sha256` is that of its JSON.
+    ///
+    /// The next digest names the file if the trail is digested now. If it no longer is, but was when the file should
+    /// have come, a backfill digest does, an hour from now, together with what else comes late.
     pub async fn log_file_delivered(
         &self,
         item: &Item,
         file: &LogFile,
+        sha256: &str,
         topic_arn: Option<String>,
         now_ms: i64,
     ) -> Result<(), Error> {
         let mut tx = self.begin().await?;
-        sqlx::query("update log_file set delivered_ms = $2 where id = $1")
-            .bind(file.id)
-            .bind(now_ms)
-            .execute(&mut *tx)
-            .await?;
+        // One that is delivered again has been counted.
+        let awaits: Option<Option<String>> = sqlx::query_scalar(
+            "update log_file set delivered_ms = $2, sha256 = $3, awaits = case
+                 when exists (select 1 from digest_run where trail_id = $4 and not is_closed) then 'digest'
+                 when exists (select 1 from digest_run where trail_id = $4 and start_ms < $6 and stop_ms >= $5)
+                     then 'backfill'
+             end
+             where id = $1 and delivered_ms is null returning awaits",
+        )
+        .bind(file.id)
+        .bind(now_ms)
+        .bind(sha256)
+        .bind(file.trail_id)
+        .bind(file.slot_start_ms)
+        .bind(file.slot_end_ms)
+        .fetch_optional(&mut *tx)
+        .await?;
+        if awaits.flatten().as_deref() == Some("backfill") {
+            let step = Step::Backfill {
+                trail_id: file.trail_id,
+            };
+            enqueue(&mut tx, &step, now_ms + Run::HOUR_MS, now_ms).await?;
+        }
         if let Some(topic_arn) = topic_arn {
             enqueue(
                 &mut tx,

@@ -6,15 +6,17 @@
 
 use std::sync::atomic::Ordering;
 
+use serde::{Deserialize, Serialize};
 use sqlx::sqlite::SqliteRow;
 use sqlx::{FromRow, Row, SqliteExecutor};
 
+use super::digests::{Change, Ending, runs_follow};
 use super::{Error, Store, Tx, is_unique_violation};
 use crate::aws::arn::{Arn, partition};
 use crate::event::select::Selectors;
 
 /// A trail, as it stands in its home region.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Trail {
     /// Given by the store: 0 before the trail is inserted.
     pub id: i64,
@@ -145,12 +147,25 @@ impl Store {
             .await
     }
 
-    /// The trail with this id.
+    /// The trail with this id; one that was deleted as it was then, since its last files are still delivered.
     pub async fn trail_by_id(&self, id: i64) -> Result<Option<Trail>, Error> {
-        sqlx::query_as("select * from trail where trail_id = $1")
+        let mut reading = self.connections.read().await?;
+        let trail = sqlx::query_as("select * from trail where trail_id = $1")
             .bind(id)
-            .fetch_optional(&mut *self.connections.read().await?)
-            .await
+            .fetch_optional(&mut *reading)
+            .await?;
+        if trail.is_some() {
+            return Ok(trail);
+        }
+        let deleted: Option<String> =
+            sqlx::query_scalar("select trail from deleted_trail where trail_id = $1")
+                .bind(id)
+                .fetch_optional(&mut *reading)
+                .await?;
+        deleted
+            .map(|json| serde_json::from_str(&json))
+            .transpose()
+            .map_err(|error| Error::Decode(error.into()))
     }
 
     /// Every trail of every account, the oldest first.
@@ -177,11 +192,13 @@ impl Store {
 
     /// Applies `change` to what the trail is set to, in one transaction, and gives the result; `None` if it is gone.
     ///
-    /// Name, logging and selectors are not written: they have their own methods.
+    /// Name, logging and selectors are not written: they have their own methods. If validation ends, the running hour
+    /// is digested still.
     pub async fn trail_update(
         &self,
         id: i64,
         limit: u32,
+        at: Change,
         change: impl FnOnce(&mut Trail),
     ) -> Result<Option<Trail>, TrailError> {
         let mut tx = self.begin().await?;
@@ -221,45 +238,64 @@ impl Store {
         .bind(&trail.kms_key_id)
         .execute(&mut *tx)
         .await?;
+        let is_digested = trail.is_logging && trail.log_file_validation;
+        runs_follow(&mut tx, id, is_digested, at, Ending::WithItsHour).await?;
         self.trails_commit(tx).await?;
         Ok(Some(trail))
     }
 
-    /// Deletes the trail with its tags and status; `false` if it was gone.
-    pub async fn trail_delete(&self, id: i64) -> Result<bool, Error> {
+    /// Deletes the trail with its tags and status; `false` if it was gone. What it took is delivered still, and a last
+    /// digest of it made.
+    pub async fn trail_delete(&self, id: i64, at: Change) -> Result<bool, Error> {
         let mut tx = self.begin().await?;
-        let done = sqlx::query("delete from trail where trail_id = $1")
-            .bind(id)
-            .execute(&mut *tx)
-            .await?;
+        let trail: Option<Trail> =
+            sqlx::query_as("delete from trail where trail_id = $1 returning *")
+                .bind(id)
+                .fetch_optional(&mut *tx)
+                .await?;
+        if let Some(trail) = &trail {
+            let json = serde_json::to_string(trail).map_err(|error| Error::Encode(error.into()))?;
+            sqlx::query("insert into deleted_trail (trail_id, trail) values ($1, $2)")
+                .bind(id)
+                .bind(json)
+                .execute(&mut *tx)
+                .await?;
+            runs_follow(&mut tx, id, false, at, Ending::WithItsSlot).await?;
+        }
         self.trails_commit(tx).await?;
-        Ok(done.rows_affected() > 0)
+        Ok(trail.is_some())
     }
 
     /// Starts logging, or marks a new start of it; `false` if the trail is gone.
-    pub async fn trail_logging_start(&self, id: i64, now_ms: i64) -> Result<bool, Error> {
+    pub async fn trail_logging_start(&self, id: i64, at: Change) -> Result<bool, Error> {
         let mut tx = self.begin().await?;
-        let done = sqlx::query(
-            "update trail set is_logging = 1, start_logging_ms = $2 where trail_id = $1",
+        let is_validated: Option<bool> = sqlx::query_scalar(
+            "update trail set is_logging = 1, start_logging_ms = $2 where trail_id = $1
+             returning log_file_validation",
         )
         .bind(id)
-        .bind(now_ms)
-        .execute(&mut *tx)
+        .bind(at.now_ms)
+        .fetch_optional(&mut *tx)
         .await?;
+        if let Some(is_validated) = is_validated {
+            runs_follow(&mut tx, id, is_validated, at, Ending::WithItsSlot).await?;
+        }
         self.trails_commit(tx).await?;
-        Ok(done.rows_affected() > 0)
+        Ok(is_validated.is_some())
     }
 
-    /// Stops logging, or marks a new stop of it; `false` if the trail is gone.
-    pub async fn trail_logging_stop(&self, id: i64, now_ms: i64) -> Result<bool, Error> {
+    /// Stops logging, or marks a new stop of it; `false` if the trail is gone. The last digest comes with the last
+    /// delivery.
+    pub async fn trail_logging_stop(&self, id: i64, at: Change) -> Result<bool, Error> {
         let mut tx = self.begin().await?;
         let done = sqlx::query(
             "update trail set is_logging = 0, stop_logging_ms = $2 where trail_id = $1",
         )
         .bind(id)
-        .bind(now_ms)
+        .bind(at.now_ms)
         .execute(&mut *tx)
         .await?;
+        runs_follow(&mut tx, id, false, at, Ending::WithItsSlot).await?;
         self.trails_commit(tx).await?;
         Ok(done.rows_affected() > 0)
     }
@@ -585,6 +621,13 @@ mod tests {
         }
     }
 
+    fn at(now_ms: i64) -> Change {
+        Change {
+            now_ms,
+            slot_end_ms: 300_000,
+        }
+    }
+
     fn tag(key: &str, value: Option<&str>) -> Tag {
         (key.to_owned(), value.map(str::to_owned))
     }
@@ -664,7 +707,7 @@ mod tests {
         );
         // A trail that is counted already may come to cover all regions.
         let multi = store
-            .trail_update(id, 2, |trail| trail.is_multi_region = true)
+            .trail_update(id, 2, at(5), |trail| trail.is_multi_region = true)
             .await;
         assert!(multi.unwrap().unwrap().is_multi_region);
         insert("eu-west-1", "c", false).await.unwrap();
@@ -696,8 +739,8 @@ mod tests {
         assert_eq!(store.trail_tags_list(id).await.unwrap(), more);
 
         store.delivery_succeeded(id, "us-east-1", 5).await.unwrap();
-        assert!(store.trail_delete(id).await.unwrap());
-        assert!(!store.trail_delete(id).await.unwrap());
+        assert!(store.trail_delete(id, at(7)).await.unwrap());
+        assert!(!store.trail_delete(id, at(7)).await.unwrap());
         assert_eq!(store.trail_tags_list(id).await.unwrap(), []);
         // What comes late for a deleted trail is dropped.
         store
@@ -766,11 +809,11 @@ mod tests {
         assert_eq!(last, 0, "a new trail does not log yet");
         let mut has_moved = |now: u64| std::mem::replace(&mut last, now) != now;
 
-        store.trail_logging_start(id, 5).await.unwrap();
+        store.trail_logging_start(id, at(5)).await.unwrap();
         assert!(has_moved(store.trails_version()));
         assert_eq!(store.trails_logging().await.unwrap().len(), 1);
         store
-            .trail_update(id, 5, |trail| trail.s3_key_prefix = None)
+            .trail_update(id, 5, at(5), |trail| trail.s3_key_prefix = None)
             .await
             .unwrap();
         assert!(has_moved(store.trails_version()));
@@ -785,10 +828,10 @@ mod tests {
             .await
             .unwrap();
         assert!(!has_moved(store.trails_version()));
-        store.trail_logging_stop(id, 6).await.unwrap();
+        store.trail_logging_stop(id, at(6)).await.unwrap();
         assert!(has_moved(store.trails_version()));
         assert_eq!(store.trails_logging().await.unwrap(), []);
-        store.trail_delete(id).await.unwrap();
+        store.trail_delete(id, at(7)).await.unwrap();
         assert!(has_moved(store.trails_version()));
     }
 }

@@ -1,4 +1,4 @@
-//! S3 as localtrail uses it: where log files go.
+//! S3 as localtrail uses it: where log files and digests go.
 
 use bytes::Bytes;
 use http::{Method, StatusCode};
@@ -15,7 +15,7 @@ const KEY: &AsciiSet = &NON_ALPHANUMERIC
     .remove(b'~')
     .remove(b'/');
 
-/// A log file on its way.
+/// A log file, or a digest of log files, on its way.
 #[derive(Clone, Debug)]
 pub struct LogFileObject<'a> {
     /// Account that the file is of.
@@ -26,6 +26,8 @@ pub struct LogFileObject<'a> {
     pub key: &'a str,
     /// Key of SSE-KMS; without one S3 decides.
     pub kms_key_id: Option<&'a str>,
+    /// User metadata: headers that begin with `x-amz-meta-`.
+    pub metadata: &'a [(&'static str, &'a str)],
     pub bytes: Bytes,
 }
 
@@ -56,7 +58,7 @@ impl Targets {
         }
     }
 
-    /// Writes a log file to its bucket, with the headers that CloudTrail sends (facts 4.3).
+    /// Writes a log file or a digest of log files to its bucket, with the headers that CloudTrail sends (facts 4.3).
     pub async fn put_log_file(&self, object: LogFileObject<'_>) -> Result<(), TargetError> {
         match &self.0.s3 {
             Target::Embedded(s3) => {
@@ -66,6 +68,14 @@ impl Targets {
                     acl: Some("bucket-owner-full-control".to_owned()),
                     server_side_encryption: object.kms_key_id.map(|_| "aws:kms".to_owned()),
                     kms_key_id: object.kms_key_id.map(ToOwned::to_owned),
+                    metadata: object
+                        .metadata
+                        .iter()
+                        .map(|(name, value)| {
+                            let name = name.strip_prefix("x-amz-meta-").unwrap_or(name);
+                            (name.to_owned(), (*value).to_owned())
+                        })
+                        .collect(),
                     ..embedded::s3::ObjectAttributes::default()
                 };
                 Ok(s3
@@ -88,6 +98,7 @@ impl Targets {
                     body: object.bytes,
                     ..Outgoing::s3(object.account, object.region)
                 };
+                call.headers.extend(object.metadata);
                 if let Some(key) = object.kms_key_id {
                     call.headers
                         .push(("x-amz-server-side-encryption", "aws:kms"));

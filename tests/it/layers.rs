@@ -16,15 +16,20 @@ const MAY_USE: &[(&str, &[&str])] = &[
     ("store", &["event", "aws"]),
     ("embedded", &["store", "aws", "clock"]),
     ("subscribers", &["embedded", "client"]),
+    ("keys", &["store"]),
     ("targets", &["embedded", "aws", "client", "clock", "config"]),
-    ("api", &["store", "event", "targets", "clock", "aws"]),
+    (
+        "api",
+        &["store", "event", "targets", "keys", "clock", "aws"],
+    ),
     ("record", &["aws", "event", "store", "clock", "client"]),
-    ("delivery", &["store", "event", "targets", "clock"]),
+    ("delivery", &["store", "event", "targets", "keys", "clock"]),
     ("worker", &["store", "delivery", "clock"]),
     (
         "http",
         &[
-            "api", "record", "embedded", "aws", "clock", "config", "event", "store", "app",
+            "api", "record", "embedded", "aws", "clock", "config", "event", "store", "worker",
+            "app",
         ],
     ),
     (
@@ -37,6 +42,7 @@ const MAY_USE: &[(&str, &[&str])] = &[
             "delivery",
             "embedded",
             "http",
+            "keys",
             "record",
             "store",
             "subscribers",
@@ -52,11 +58,13 @@ const CRATE_OWNERS: &[(&str, &[&str])] = &[
     ("axum::", &["http", "record", "app"]),
     ("s3s::", &["embedded"]),
     ("hyper_util::", &["client", "http"]),
+    ("aws_lc_rs::", &["keys"]),
     (
         "tokio::",
         &[
             "clock",
             "store",
+            "keys",
             "embedded",
             "subscribers",
             "targets",

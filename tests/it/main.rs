@@ -8,6 +8,7 @@ mod support;
 
 mod coverage;
 mod delivery;
+mod digests;
 mod layers;
 mod lookup;
 mod record;

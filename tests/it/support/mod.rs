@@ -171,7 +171,8 @@ impl TestApp {
         let keys = text
             .split("<Key>")
             .skip(1)
-            .map(|rest| rest.split("</Key>").next().unwrap().to_owned());
+            .map(|rest| rest.split("</Key>").next().unwrap().to_owned())
+            .filter(|key| key.contains("/CloudTrail/"));
         let mut files = Vec::new();
         for key in keys {
             let (_, bytes) = self.object(bucket, &key).await;
