@@ -230,8 +230,8 @@ impl<'a> Batch<'a> {
         self.run.is_none_or(|run| run.id == link.run_id)
     }
 
-    /// Start and end of a digest, in whole seconds. It ends after the digest before it even if the clock stands still
-    /// meanwhile: its key tells the second of its end and must be its own.
+    /// Start and end of a digest, in whole seconds. It ends after it starts and after the digest before it, even if the
+    /// clock stands still meanwhile: its key tells the second of its end and must be its own.
     fn period(&self, link: Option<&Link>, files: &[&DigestedFile]) -> (i64, i64) {
         let start_ms = match (link, self.run) {
             (Some(link), _) if self.continues(link) => link.end_ms,
@@ -241,8 +241,8 @@ impl<'a> Batch<'a> {
                 seconds(first.unwrap_or(self.until_ms))
             }
         };
-        let after_last = link.map_or(start_ms, |link| link.end_ms + 1_000);
-        (start_ms, seconds(self.until_ms).max(after_last))
+        let last_ms = link.map_or(start_ms, |link| link.end_ms.max(start_ms));
+        (start_ms, seconds(self.until_ms).max(last_ms + 1_000))
     }
 }
 

@@ -236,7 +236,7 @@ impl Recorder {
             tls: None,
         };
         let event = build::build(exchange, &principal, &self.settings.event_version);
-        let mut row = self.row(&event, &*self.takers().await?, now)?;
+        let mut row = self.row(&event, &self.takers().await?, now)?;
         if let Some(before) = &seen.takers_before {
             // StopLogging is the last event of the trail that it stops, as is DeleteTrail.
             let before = taker_ids(before, &event, &row.account);

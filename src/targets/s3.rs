@@ -76,7 +76,6 @@ impl Targets {
                             (name.to_owned(), (*value).to_owned())
                         })
                         .collect(),
-                    ..embedded::s3::ObjectAttributes::default()
                 };
                 Ok(s3
                     .object_put(object.bucket, object.key, object.bytes, attributes)

@@ -4,6 +4,7 @@ use aws_sdk_cloudtrail::Client;
 use chrono::TimeDelta;
 use flate2::read::GzDecoder;
 use http::StatusCode;
+use localtrail::store::Step;
 use serde_json::{Value, json};
 use sha2::{Digest as _, Sha256};
 
@@ -160,9 +161,9 @@ async fn each_hour_gets_a_digest_that_names_the_files_delivered_in_it() {
     );
     assert!(digests[0].is_starting());
     assert_chained(&digests);
-    // The first hour had a file, the second the file of the status asked for in its beginning, the third none.
+    // Asking for the status as the second hour began made a file in it; in the third there was nothing.
     let counts: Vec<_> = digests.iter().map(|digest| digest.files().len()).collect();
-    assert_eq!(counts, [2, 1, 0]);
+    assert_eq!(counts, [1, 1, 0]);
 
     let named: Vec<&str> = digests.iter().flat_map(Digest::files).collect();
     let file = &digests[0].body["logFiles"][0];
@@ -440,8 +441,10 @@ async fn a_restart_between_any_two_steps_makes_the_same_chain() {
             delivery.run_step(&due[0], later_ms).await.unwrap();
             twice = Some(due[0].clone());
         }
-        // A step may run twice.
-        if let Some(item) = &twice {
+        // What was done outside of the database is done again after a crash before its row is gone.
+        if let Some(item) = &twice
+            && matches!(item.step, Step::Upload { .. } | Step::UploadDigest { .. })
+        {
             let delivery = &app.app.worker.delivery;
             delivery.run_step(item, later_ms).await.unwrap();
         }
