@@ -229,14 +229,16 @@ impl Delivery {
         };
         let mut encoder = Encoder::new()?;
         let mut after = 0;
-        loop {
+        let mut left = file.events;
+        while left > 0 {
             let records = self.store.log_file_records(&file, after, PAGE).await?;
-            let Some((last, _)) = records.last() else {
-                break;
-            };
-            after = *last;
-            for (_, record) in &records {
+            for (id, record) in &records {
                 encoder.push(record)?;
+                after = *id;
+                left -= 1;
+            }
+            if records.is_empty() {
+                break;
             }
         }
         Ok(Some((file, encoder.finish()?)))
