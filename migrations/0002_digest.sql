@@ -57,10 +57,16 @@ create table digest (
     bucket text not null,
     key text not null,
     body text not null,
+    -- Hex SHA-256 of the body.
+    sha256 text not null,
     -- Hex.
     signature text not null,
-    -- When a backfill digest was made; null for others.
-    backfill_ms integer
+    is_backfill integer not null check (is_backfill in (0, 1)),
+    -- 0 of backfill digests.
+    digest_run_id integer not null,
+    end_ms integer not null,
+    made_ms integer not null,
+    delivered_ms integer
 ) strict;
 
 -- Keys of digests, each of one region.
@@ -88,3 +94,45 @@ create table deleted_trail (
 alter table outbox add column waits integer not null default 0 check (waits in (0, 1));
 
 create index outbox_by_wait on outbox (waits, due_ms, id);
+
+-- Uploads are known by what they upload, so that its delivery can end them.
+update outbox set dedupe = 'upload:' || json_extract(step, '$.log_file_id') where json_extract(step, '$.kind') = 'upload';
+
+-- What follows from a digest made, a digest delivered and a log file delivered is written by triggers, so that each is
+-- one statement and thus one transaction, with one trip to the database: a month of clock has thousands of them.
+
+create trigger digest_insert after insert on digest
+begin
+    insert or replace into digest_chain
+        (trail_arn, region, is_backfill, digest_run_id, bucket, key, sha256, signature, end_ms)
+    values (new.trail_arn, new.region, new.is_backfill, new.digest_run_id, new.bucket, new.key, new.sha256,
+            new.signature, new.end_ms);
+    insert into outbox (step, dedupe, due_ms, created_ms)
+    values (json_object('kind', 'upload_digest', 'digest_id', new.digest_id), 'upload_digest:' || new.digest_id,
+            new.made_ms, new.made_ms);
+end;
+
+create trigger digest_delivered after update of delivered_ms on digest
+begin
+    insert into delivery_status (trail_id, region, digest_ms, digest_attempt_ms)
+    select trail_id, new.region, new.delivered_ms, new.delivered_ms from trail where trail_id = new.trail_id
+    on conflict (trail_id, region) do update set
+        digest_ms = excluded.digest_ms, digest_attempt_ms = excluded.digest_attempt_ms, digest_error = null;
+    delete from outbox where dedupe = 'upload_digest:' || new.digest_id;
+    delete from digest where digest_id = new.digest_id;
+end;
+
+create trigger log_file_delivered after update of delivered_ms on log_file
+begin
+    insert into delivery_status (trail_id, region, delivery_ms, delivery_attempt_ms)
+    select trail_id, new.region, new.delivered_ms, new.delivered_ms from trail where trail_id = new.trail_id
+    on conflict (trail_id, region) do update set
+        delivery_ms = excluded.delivery_ms, delivery_attempt_ms = excluded.delivery_attempt_ms, delivery_error = null;
+    delete from outbox where dedupe = 'upload:' || new.id;
+    -- Due an hour from now, together with what else comes late.
+    insert into outbox (step, dedupe, waits, due_ms, created_ms)
+    select json_object('kind', 'backfill', 'trail_id', new.trail_id), 'backfill:' || new.trail_id, 1,
+           new.delivered_ms + 3600000, new.delivered_ms
+    where new.awaits = 'backfill'
+    on conflict (dedupe) do nothing;
+end;

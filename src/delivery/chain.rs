@@ -14,7 +14,7 @@ use flate2::{Compression, GzBuilder};
 
 use super::digest::{self, Subject};
 use super::{Delivered, Delivery, DeliveryError, Outcome, failed};
-use crate::store::{Digest, DigestedFile, Item, Link, NewDigest, Run, Trail, Work};
+use crate::store::{Digest, DigestedFile, Item, Link, Run, Trail, Work};
 use crate::targets::LogFileObject;
 
 /// What the digests of a trail have in common that are made at one time.
@@ -98,7 +98,7 @@ impl Delivery {
         Ok(Outcome::Done(None))
     }
 
-    async fn make(&self, batch: Batch<'_>) -> Result<Vec<NewDigest>, DeliveryError> {
+    async fn make(&self, batch: Batch<'_>) -> Result<Vec<Digest>, DeliveryError> {
         let mut made = Vec::new();
         for region in batch.regions() {
             let link = batch.link(region);
@@ -124,22 +124,21 @@ impl Delivery {
             let key = self.keys.signing(region, end_ms).await?;
             let draft = digest::draft(subject, &files, previous, key.fingerprint())?;
             let signature = key.sign(draft.string_to_sign.as_bytes())?;
-            made.push(NewDigest {
-                run_id: batch.run.map_or(0, |run| run.id),
+            made.push(Digest {
+                id: 0,
+                trail_id: batch.trail.id,
+                trail_arn: batch.trail.arn(),
+                account: batch.trail.account.clone(),
+                region: region.to_owned(),
+                bucket: batch.trail.s3_bucket_name.clone(),
+                key: draft.key,
+                body: draft.body,
                 sha256: draft.sha256,
+                signature,
+                is_backfill: batch.run.is_none(),
+                run_id: batch.run.map_or(0, |run| run.id),
                 end_ms,
-                digest: Digest {
-                    id: 0,
-                    trail_id: batch.trail.id,
-                    trail_arn: batch.trail.arn(),
-                    account: batch.trail.account.clone(),
-                    region: region.to_owned(),
-                    bucket: batch.trail.s3_bucket_name.clone(),
-                    key: draft.key,
-                    body: draft.body,
-                    signature,
-                    backfill_ms: batch.run.is_none().then_some(batch.now_ms),
-                },
+                made_ms: batch.now_ms,
             });
         }
         Ok(made)
@@ -158,7 +157,9 @@ impl Delivery {
             self.store.outbox_done(item).await?;
             return Ok(Outcome::Done(None));
         };
-        let generated = digest.backfill_ms.map(digest::generation_time);
+        let generated = digest
+            .is_backfill
+            .then(|| digest::generation_time(digest.made_ms));
         let mut metadata = vec![
             ("x-amz-meta-signature", digest.signature.as_str()),
             (
@@ -182,10 +183,7 @@ impl Delivery {
         };
         match self.targets.put_log_file(object).await {
             Ok(()) => {
-                self.store
-                    .digest_succeeded(digest.trail_id, &digest.region, now_ms)
-                    .await?;
-                self.store.digest_done(item, &digest).await?;
+                self.store.digest_delivered(&digest, now_ms).await?;
                 Ok(Outcome::Done(Some(Delivered::Digest {
                     trail_arn: digest.trail_arn,
                     bucket: digest.bucket,
@@ -198,7 +196,7 @@ impl Delivery {
                     .await?;
                 let outcome = failed(item, digest.trail_arn.clone(), error, now_ms);
                 if matches!(outcome, Outcome::GiveUp(_)) {
-                    self.store.digest_done(item, &digest).await?;
+                    self.store.digest_given_up(&digest).await?;
                 }
                 Ok(outcome)
             }

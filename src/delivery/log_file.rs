@@ -15,7 +15,7 @@ use crate::store::{Candidate, LogFile, Slot};
 pub const MAX_BYTES: usize = 50_000_000;
 
 /// JSON that is hashed and gzipped at a time.
-const BLOCK_BYTES: usize = 64 << 10;
+const BLOCK_BYTES: usize = 128 << 10;
 
 /// Where the log files of a trail go.
 #[derive(Clone, Copy, Debug)]

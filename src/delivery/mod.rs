@@ -156,12 +156,9 @@ impl Delivery {
         };
         match self.targets.put_log_file(object).await {
             Ok(()) => {
-                self.store
-                    .delivery_succeeded(file.trail_id, &file.region, now_ms)
-                    .await?;
                 let topic_arn = trail.and_then(|trail| trail.sns_topic_arn);
                 self.store
-                    .log_file_delivered(item, &file, &sha256, topic_arn, now_ms)
+                    .log_file_delivered(&file, &sha256, topic_arn, now_ms)
                     .await?;
                 let LogFile {
                     bucket,

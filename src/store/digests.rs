@@ -5,7 +5,7 @@
 //! a digest says is not known here.
 
 use sqlx::sqlite::SqliteRow;
-use sqlx::{FromRow, Row};
+use sqlx::{FromRow, QueryBuilder, Row};
 
 use super::outbox::{Item, Step, done, enqueue};
 use super::{Error, Store, Tx};
@@ -92,20 +92,15 @@ pub struct Digest {
     pub key: String,
     /// JSON.
     pub body: String,
+    /// Hex SHA-256 of the body.
+    pub sha256: String,
     /// Hex.
     pub signature: String,
-    /// When a backfill digest was made.
-    pub backfill_ms: Option<i64>,
-}
-
-/// A digest that was made, and what its chain is to keep of it.
-#[derive(Clone, Debug)]
-pub struct NewDigest {
-    pub digest: Digest,
+    pub is_backfill: bool,
     /// 0 of a backfill digest.
     pub run_id: i64,
-    pub sha256: String,
     pub end_ms: i64,
+    pub made_ms: i64,
 }
 
 /// A key of digests. Does not show its private part.
@@ -161,25 +156,28 @@ impl Store {
         Ok(Work { links, files })
     }
 
-    /// Ends a step that made `digests` of `files`: each digest gets its upload. `next_ms` is when the hour of the run
-    /// ends that follows; without it there is nothing to follow, and a run is closed.
+    /// Ends a step that made `digests` of `files`: each digest becomes its chain's newest and gets its upload, by a
+    /// trigger. `next_ms` is when the hour of the run ends that follows; without it there is nothing to follow, and a
+    /// run is closed.
     pub async fn digests_made(
         &self,
         item: &Item,
-        digests: &[NewDigest],
+        digests: &[Digest],
         files: &[DigestedFile],
         next_ms: Option<i64>,
         now_ms: i64,
     ) -> Result<(), Error> {
         let mut tx = self.begin().await?;
-        for made in digests {
-            digest_insert(&mut tx, made, now_ms).await?;
-        }
-        for file in files {
-            sqlx::query("update log_file set awaits = null where id = $1")
-                .bind(file.id)
-                .execute(&mut *tx)
-                .await?;
+        digests_insert(&mut tx, digests).await?;
+        if !files.is_empty() {
+            let ids: Vec<i64> = files.iter().map(|file| file.id).collect();
+            let ids = serde_json::to_string(&ids).map_err(|error| Error::Encode(error.into()))?;
+            sqlx::query(
+                "update log_file set awaits = null where id in (select value from json_each($1))",
+            )
+            .bind(ids)
+            .execute(&mut *tx)
+            .await?;
         }
         // Before the next one is enqueued, which is known by the same name.
         done(&mut tx, item).await?;
@@ -196,15 +194,24 @@ impl Store {
             .await
     }
 
-    /// Ends the delivery of a digest, or gives it up: its chain keeps what the next one names.
-    pub async fn digest_done(&self, item: &Item, digest: &Digest) -> Result<(), Error> {
-        let mut tx = self.begin().await?;
+    /// Ends the delivery of a digest. A trigger notes the success and ends the step; the chain keeps what the next
+    /// digest names.
+    pub async fn digest_delivered(&self, digest: &Digest, now_ms: i64) -> Result<(), Error> {
+        sqlx::query("update digest set delivered_ms = $2 where digest_id = $1")
+            .bind(digest.id)
+            .bind(now_ms)
+            .execute(&mut *self.connections.write().await?)
+            .await?;
+        Ok(())
+    }
+
+    /// Forgets a digest that cannot be delivered.
+    pub async fn digest_given_up(&self, digest: &Digest) -> Result<(), Error> {
         sqlx::query("delete from digest where digest_id = $1")
             .bind(digest.id)
-            .execute(&mut *tx)
+            .execute(&mut *self.connections.write().await?)
             .await?;
-        done(&mut tx, item).await?;
-        tx.commit().await
+        Ok(())
     }
 
     /// Keys of a region that are valid at some time between the two (both inclusive), the oldest first.
@@ -327,40 +334,31 @@ async fn run_go_on(
     enqueue(tx, &step, last_ms.unwrap_or(end_ms), now_ms).await
 }
 
-async fn digest_insert(tx: &mut Tx, made: &NewDigest, now_ms: i64) -> Result<(), Error> {
-    let digest = &made.digest;
-    let digest_id: i64 = sqlx::query_scalar(
-        "insert into digest (trail_id, trail_arn, account, region, bucket, key, body, signature, backfill_ms)
-         values ($1, $2, $3, $4, $5, $6, $7, $8, $9) returning digest_id",
-    )
-    .bind(digest.trail_id)
-    .bind(&digest.trail_arn)
-    .bind(&digest.account)
-    .bind(&digest.region)
-    .bind(&digest.bucket)
-    .bind(&digest.key)
-    .bind(&digest.body)
-    .bind(&digest.signature)
-    .bind(digest.backfill_ms)
-    .fetch_one(&mut **tx)
-    .await?;
-    sqlx::query(
-        "insert or replace into digest_chain
-            (trail_arn, region, is_backfill, digest_run_id, bucket, key, sha256, signature, end_ms)
-         values ($1, $2, $3, $4, $5, $6, $7, $8, $9)",
-    )
-    .bind(&digest.trail_arn)
-    .bind(&digest.region)
-    .bind(digest.backfill_ms.is_some())
-    .bind(made.run_id)
-    .bind(&digest.bucket)
-    .bind(&digest.key)
-    .bind(&made.sha256)
-    .bind(&digest.signature)
-    .bind(made.end_ms)
-    .execute(&mut **tx)
-    .await?;
-    enqueue(tx, &Step::UploadDigest { digest_id }, now_ms, now_ms).await
+async fn digests_insert(tx: &mut Tx, digests: &[Digest]) -> Result<(), Error> {
+    if digests.is_empty() {
+        return Ok(());
+    }
+    let mut query = QueryBuilder::new(
+        "insert into digest (trail_id, trail_arn, account, region, bucket, key, body, sha256, signature, is_backfill,
+                             digest_run_id, end_ms, made_ms) ",
+    );
+    query.push_values(digests, |mut row, digest| {
+        row.push_bind(digest.trail_id)
+            .push_bind(&digest.trail_arn)
+            .push_bind(&digest.account)
+            .push_bind(&digest.region)
+            .push_bind(&digest.bucket)
+            .push_bind(&digest.key)
+            .push_bind(&digest.body)
+            .push_bind(&digest.sha256)
+            .push_bind(&digest.signature)
+            .push_bind(digest.is_backfill)
+            .push_bind(digest.run_id)
+            .push_bind(digest.end_ms)
+            .push_bind(digest.made_ms);
+    });
+    query.build().execute(&mut **tx).await?;
+    Ok(())
 }
 
 impl Run {
@@ -426,8 +424,12 @@ impl FromRow<'_, SqliteRow> for Digest {
             bucket: row.try_get("bucket")?,
             key: row.try_get("key")?,
             body: row.try_get("body")?,
+            sha256: row.try_get("sha256")?,
             signature: row.try_get("signature")?,
-            backfill_ms: row.try_get("backfill_ms")?,
+            is_backfill: row.try_get("is_backfill")?,
+            run_id: row.try_get("digest_run_id")?,
+            end_ms: row.try_get("end_ms")?,
+            made_ms: row.try_get("made_ms")?,
         })
     }
 }

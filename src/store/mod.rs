@@ -26,7 +26,7 @@ use sqlx::{AssertSqlSafe, ConnectOptions, SqlStr};
 
 pub use sqlx::Error;
 
-pub use digests::{Change, Digest, DigestKey, DigestedFile, Link, NewDigest, Run, Work};
+pub use digests::{Change, Digest, DigestKey, DigestedFile, Link, Run, Work};
 pub use embedded::*;
 pub use events::{
     AppendError, Appended, EventAttribute, EventFilter, EventRow, ExportFilter, NewEvent, Slot,

@@ -8,7 +8,6 @@ use serde::{Deserialize, Serialize};
 use sqlx::sqlite::SqliteRow;
 use sqlx::{FromRow, Row};
 
-use super::digests::Run;
 use super::{Error, Store, Tx};
 
 /// Something to be done. Cuts are enqueued by a trigger, with the first event that a trail takes of a slot.
@@ -51,11 +50,10 @@ impl Step {
         match self {
             Self::Digest { run_id, .. } => Some(format!("digest:{run_id}")),
             Self::Backfill { trail_id } => Some(format!("backfill:{trail_id}")),
+            Self::Upload { log_file_id } => Some(format!("upload:{log_file_id}")),
+            Self::UploadDigest { digest_id } => Some(format!("upload_digest:{digest_id}")),
             // The trigger that enqueues cuts sees to theirs.
-            Self::Cut { .. }
-            | Self::Upload { .. }
-            | Self::Notify { .. }
-            | Self::UploadDigest { .. } => None,
+            Self::Cut { .. } | Self::Notify { .. } => None,
         }
     }
 }
@@ -337,55 +335,45 @@ impl Store {
         .await
     }
 
-    /// Ends an upload; the topic, if the trail has one, is told next. `sha256` is that of its JSON.
+    /// Ends an upload, by a trigger; the topic, if the trail has one, is told next. `sha256` is that of its JSON.
     ///
     /// The next digest names the file if the trail is digested now. If it no longer is, but was when the file should
-    /// have come, a backfill digest does, an hour from now, together with what else comes late.
+    /// have come, a backfill digest does. A file that was delivered before stays as it is.
     pub async fn log_file_delivered(
         &self,
-        item: &Item,
         file: &LogFile,
         sha256: &str,
         topic_arn: Option<String>,
         now_ms: i64,
     ) -> Result<(), Error> {
-        let mut tx = self.begin().await?;
-        // One that is delivered again has been counted.
-        let awaits: Option<Option<String>> = sqlx::query_scalar(
+        let delivered = sqlx::query(
             "update log_file set delivered_ms = $2, sha256 = $3, awaits = case
                  when exists (select 1 from digest_run where trail_id = $4 and not is_closed) then 'digest'
                  when exists (select 1 from digest_run where trail_id = $4 and start_ms < $6 and stop_ms >= $5)
                      then 'backfill'
              end
-             where id = $1 and delivered_ms is null returning awaits",
+             where id = $1 and delivered_ms is null",
         )
         .bind(file.id)
         .bind(now_ms)
         .bind(sha256)
         .bind(file.trail_id)
         .bind(file.slot_start_ms)
-        .bind(file.slot_end_ms)
-        .fetch_optional(&mut *tx)
-        .await?;
-        if awaits.flatten().as_deref() == Some("backfill") {
-            let step = Step::Backfill {
-                trail_id: file.trail_id,
+        .bind(file.slot_end_ms);
+        let Some(topic_arn) = topic_arn else {
+            delivered
+                .execute(&mut *self.connections.write().await?)
+                .await?;
+            return Ok(());
+        };
+        let mut tx = self.begin().await?;
+        if delivered.execute(&mut *tx).await?.rows_affected() > 0 {
+            let step = Step::Notify {
+                log_file_id: file.id,
+                topic_arn,
             };
-            enqueue(&mut tx, &step, now_ms + Run::HOUR_MS, now_ms).await?;
+            enqueue(&mut tx, &step, now_ms, now_ms).await?;
         }
-        if let Some(topic_arn) = topic_arn {
-            enqueue(
-                &mut tx,
-                &Step::Notify {
-                    log_file_id: file.id,
-                    topic_arn,
-                },
-                now_ms,
-                now_ms,
-            )
-            .await?;
-        }
-        done(&mut tx, item).await?;
         tx.commit().await
     }
 
