@@ -21,7 +21,8 @@ use crate::embedded::s3::S3;
 use crate::embedded::sns::Sns;
 use crate::embedded::sts::Sts;
 use crate::http;
-use crate::record::keys::Keys;
+use crate::keys::Keys;
+use crate::record::keys::Keys as CallerKeys;
 use crate::record::proxy::Upstream;
 use crate::record::{BucketOwners, Recorder, Settings};
 use crate::store::{Lifetime, Store};
@@ -47,6 +48,7 @@ pub struct App {
     pub ids: Ids,
     pub store: Store,
     pub targets: Targets,
+    pub keys: Keys,
     pub recorder: Recorder,
     pub worker: Worker,
     pub operations: &'static Operations,
@@ -187,13 +189,15 @@ impl App {
             settings,
             takers.clone(),
             bucket_owners(&targets),
-            keys(&config)?,
+            caller_keys(&config)?,
         )
         .await
         .context("cannot read the identities")?;
+        let keys = Keys::new(store.clone());
         let delivery = Delivery {
             store: store.clone(),
             targets: targets.clone(),
+            keys: keys.clone(),
             ids: ids.clone(),
             takers,
             event_version: config.event_version.clone(),
@@ -217,6 +221,7 @@ impl App {
             ids,
             store,
             targets,
+            keys,
             recorder,
             worker,
             operations: operations(),
@@ -290,6 +295,7 @@ impl App {
         }
         self.store.reset().await?;
         self.recorder.forget();
+        self.keys.forget();
         self.clock.reset();
         Ok(())
     }
@@ -365,13 +371,13 @@ fn bucket_owners(targets: &Targets) -> BucketOwners {
 }
 
 /// The access keys that callers are known by from the start.
-fn keys(config: &Config) -> anyhow::Result<Keys> {
+fn caller_keys(config: &Config) -> anyhow::Result<CallerKeys> {
     let text = match &config.credentials {
         Some(path) => std::fs::read_to_string(path)
             .with_context(|| format!("cannot read the credentials {}", path.display()))?,
         None => String::new(),
     };
-    Keys::new(&text, config.verify_signatures).context("cannot read the credentials")
+    CallerKeys::new(&text, config.verify_signatures).context("cannot read the credentials")
 }
 
 /// Services that are never embedded: where an option says, else at the upstream.

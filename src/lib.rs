@@ -19,7 +19,8 @@
 //! * [`record`] from a call seen to an event stored; `proxy` forwards to the upstream, `identify` knows who calls,
 //!   `keys` the secrets that they sign with.
 //! * [`api`] the operations of CloudTrail, as rules: no HTTP, no SQL.
-//! * [`delivery`] the steps from events stored to files, log groups and event buses; [`worker`] runs what is due.
+//! * [`keys`] what digests are signed with.
+//! * [`delivery`] the steps from events stored to files, digests, log groups and event buses; [`worker`] runs what is due.
 //! * [`embedded`] a small S3, SNS and STS; [`subscribers`] carries notifications to HTTP endpoints.
 //! * [`targets`] the services that localtrail itself calls, embedded or at an endpoint; [`client`] is how.
 //! * [`http`] doors, replies, the control API.
@@ -56,6 +57,7 @@ pub mod delivery;
 pub mod embedded;
 pub mod event;
 pub mod http;
+pub mod keys;
 pub mod policy;
 pub mod record;
 pub mod store;

@@ -113,11 +113,13 @@ impl Takers {
         now: DateTime<Utc>,
     ) -> Result<Vec<NewEvent>, Error> {
         let logging = self.now().await?;
-        let slot = Slot::of(now.timestamp_millis(), self.slot_ms);
-        events
-            .iter()
-            .map(|event| row(event, &logging, before, slot))
-            .collect()
+        let rows = events.iter().map(|event| {
+            // A record that was brought in with a time to come is delivered when that has come: a log file's events lie
+            // before the time that it is named after.
+            let came = now.max(event.event_time).timestamp_millis();
+            row(event, &logging, before, Slot::of(came, self.slot_ms))
+        });
+        rows.collect()
     }
 
     /// The rows of events that localtrail has made itself. What their version lacks goes last: trails and the event

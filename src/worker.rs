@@ -12,7 +12,8 @@ use tokio_util::sync::CancellationToken;
 use tracing::{error, info, warn};
 
 use crate::clock::Clock;
-use crate::delivery::{Delivered, Delivery, Failed, Outcome};
+pub use crate::delivery::Delivered;
+use crate::delivery::{Delivery, DeliveryError, Failed, Outcome};
 use crate::store::{Error, Item, Slot, Store};
 
 /// Steps that run at the same time, so that one slow bucket does not hold up the others.
@@ -23,8 +24,8 @@ const PAGE: u32 = 64;
 const LONGEST_PAUSE: TimeDelta = TimeDelta::hours(1);
 /// How long events for an event bus gather: those that follow soon go in the same call.
 const GATHER: Duration = Duration::from_millis(500);
-/// How soon the worker looks again after the database failed it.
-const AFTER_DATABASE_ERROR: TimeDelta = TimeDelta::seconds(1);
+/// How soon the worker looks again after a run that ended early.
+const AFTER_ERROR: TimeDelta = TimeDelta::seconds(1);
 
 #[derive(Debug)]
 pub struct Worker {
@@ -35,8 +36,20 @@ pub struct Worker {
     slot_ms: i64,
     /// Held while steps run: a step runs once at a time, and `settle` waits for what is under way.
     turn: Mutex<()>,
-    delivered: AtomicU64,
+    log_files: AtomicU64,
+    digests: AtomicU64,
     failures: AtomicU64,
+}
+
+/// Why a run of the worker ended early. What it was at stays in the outbox.
+#[derive(Debug, thiserror::Error)]
+pub enum WorkerError {
+    #[error("cannot read or write the outbox: {0}")]
+    Outbox(#[from] Error),
+    #[error("a step cannot be run: {0}")]
+    Step(#[from] DeliveryError),
+    #[error("a step panicked: {0}")]
+    Panic(tokio::task::JoinError),
 }
 
 /// What a run of the worker did.
@@ -54,7 +67,8 @@ impl Worker {
             clock,
             slot_ms,
             turn: Mutex::new(()),
-            delivered: AtomicU64::new(0),
+            log_files: AtomicU64::new(0),
+            digests: AtomicU64::new(0),
             failures: AtomicU64::new(0),
         }
     }
@@ -64,7 +78,7 @@ impl Worker {
     pub async fn run(&self, stop: CancellationToken) {
         loop {
             let next = match self.settle().await {
-                Ok(_) => self.next_due().await,
+                Ok(_) => self.next_due().await.map_err(WorkerError::from),
                 Err(error) => Err(error),
             };
             let slot_end = Slot::of(self.clock.now_ms(), self.slot_ms).end_ms;
@@ -73,8 +87,8 @@ impl Worker {
             let next = match next {
                 Ok(due) => due.map_or(slot_end, |due| due.min(slot_end)),
                 Err(error) => {
-                    error!("cannot read or write the outbox: {error}");
-                    self.clock.now() + AFTER_DATABASE_ERROR
+                    error!("{error}");
+                    self.clock.now() + AFTER_ERROR
                 }
             };
             tokio::select! {
@@ -88,20 +102,29 @@ impl Worker {
     }
 
     /// Does all that is due now, follow-ups too.
-    pub async fn settle(&self) -> Result<Report, Error> {
+    pub async fn settle(&self) -> Result<Report, WorkerError> {
         let _turn = self.turn.lock().await;
         self.run_due().await
     }
 
-    /// Delivers all that is recorded and wanted now, though its slot has not ended.
-    pub async fn flush(&self) -> Result<Report, Error> {
+    /// Delivers all that is recorded and wanted now, though its slot has not ended; with `digests` then digests too,
+    /// though their hour has not.
+    pub async fn flush(&self, digests: bool) -> Result<Report, WorkerError> {
         let _turn = self.turn.lock().await;
-        self.store.outbox_hurry(self.clock.now_ms()).await?;
-        self.run_due().await
+        let now_ms = self.clock.now_ms();
+        self.store.outbox_hurry(now_ms, false).await?;
+        let mut report = self.run_due().await?;
+        if digests {
+            self.store.outbox_hurry(now_ms, true).await?;
+            let further = self.run_due().await?;
+            report.delivered.extend(further.delivered);
+            report.failed.extend(further.failed);
+        }
+        Ok(report)
     }
 
     /// Moves the clock to `target`, stopping at each due time on the way to do what is due then.
-    pub async fn advance(&self, target: DateTime<Utc>) -> Result<(), Error> {
+    pub async fn advance(&self, target: DateTime<Utc>) -> Result<(), WorkerError> {
         let _turn = self.turn.lock().await;
         loop {
             self.run_due().await?;
@@ -120,8 +143,13 @@ impl Worker {
     }
 
     /// Log files written since the start.
-    pub fn delivered(&self) -> u64 {
-        self.delivered.load(Ordering::Relaxed)
+    pub fn log_files(&self) -> u64 {
+        self.log_files.load(Ordering::Relaxed)
+    }
+
+    /// Digests written since the start.
+    pub fn digests(&self) -> u64 {
+        self.digests.load(Ordering::Relaxed)
     }
 
     /// Steps that failed since the start.
@@ -137,7 +165,7 @@ impl Worker {
             .and_then(DateTime::from_timestamp_millis))
     }
 
-    async fn run_due(&self) -> Result<Report, Error> {
+    async fn run_due(&self) -> Result<Report, WorkerError> {
         let mut report = Report::default();
         loop {
             let now_ms = self.clock.now_ms();
@@ -165,7 +193,7 @@ impl Worker {
                             .await?
                     }
                     // The step's row is untouched, so it would be tried at once for ever; fail the whole run instead.
-                    Err(panic) => return Err(Error::Protocol(format!("a step panicked: {panic}"))),
+                    Err(panic) => return Err(WorkerError::Panic(panic)),
                 }
             }
         }
@@ -181,17 +209,24 @@ impl Worker {
         match outcome {
             Outcome::Done(None) => {}
             Outcome::Done(Some(delivered)) => {
-                let Delivered {
-                    trail_arn,
-                    bucket,
-                    key,
-                    ..
-                } = &delivered;
+                let (count, what, trail_arn, bucket, key) = match &delivered {
+                    Delivered::LogFile {
+                        trail_arn,
+                        bucket,
+                        key,
+                        ..
+                    } => (&self.log_files, "log file", trail_arn, bucket, key),
+                    Delivered::Digest {
+                        trail_arn,
+                        bucket,
+                        key,
+                    } => (&self.digests, "digest", trail_arn, bucket, key),
+                };
                 info!(
                     trail.arn = trail_arn,
-                    "delivered log file s3://{bucket}/{key}"
+                    "delivered {what} s3://{bucket}/{key}"
                 );
-                self.delivered.fetch_add(1, Ordering::Relaxed);
+                count.fetch_add(1, Ordering::Relaxed);
                 report.delivered.push(delivered);
             }
             Outcome::Retry(failed) => {

@@ -671,7 +671,7 @@ impl Error {
     }
 
     /// AWS's sentence is not known.
-    pub fn tags_token() -> Self {
+    pub fn token() -> Self {
         Self::new(Code::InvalidTokenException, "The NextToken is not valid.")
     }
 }

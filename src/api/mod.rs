@@ -9,6 +9,7 @@ mod encryption;
 pub mod error;
 mod forms;
 mod insights;
+mod keys;
 mod lookup;
 mod organizations;
 mod selectors;
@@ -34,7 +35,8 @@ use crate::aws::model::{Operation, Service};
 use crate::aws::models;
 use crate::clock::{Clock, Ids};
 use crate::event::own::OwnCall;
-use crate::store::Store;
+use crate::keys::Keys;
+use crate::store::{Change, Slot, Store};
 use crate::targets::Targets;
 
 pub use error::{Code, Error, Result};
@@ -50,10 +52,24 @@ pub struct Cx {
     pub targets: Targets,
     pub clock: Clock,
     pub ids: Ids,
+    pub keys: Keys,
     /// How many trails an account may have in a region.
     pub trails_per_region: u32,
+    /// Length of a delivery slot.
+    pub slot_ms: i64,
     /// What operations call in CloudTrail's name, to be recorded with them.
     pub own_calls: OwnCalls,
+}
+
+impl Cx {
+    /// A change of a trail that is made now.
+    fn change(&self) -> Change {
+        let now_ms = self.clock.now_ms();
+        Change {
+            now_ms,
+            slot_end_ms: Slot::of(now_ms, self.slot_ms).end_ms,
+        }
+    }
 }
 
 /// The calls that an operation has made in CloudTrail's name. Clones share them.
@@ -125,6 +141,8 @@ fn table() -> Operations {
         .on("RegisterOrganizationDelegatedAdmin",   organizations::register_organization_delegated_admin)
         // Events
         .on("LookupEvents", lookup::lookup_events)
+        // Digests
+        .on("ListPublicKeys", keys::list_public_keys)
 }
 
 /// Operations of the model that localtrail does not answer: CloudTrail Lake, channels and the rest.
@@ -155,7 +173,6 @@ const UNSUPPORTED: &[&str] = &[
     "ListImports",
     "ListInsightsData",
     "ListInsightsMetricData",
-    "ListPublicKeys",
     "ListQueries",
     "PutEventConfiguration",
     "PutResourcePolicy",

@@ -83,7 +83,7 @@ pub(super) struct ResourceTag {
 /// <https://docs.aws.amazon.com/awscloudtrail/latest/APIReference/API_ListTags.html>
 pub(super) async fn list_tags(cx: Cx, input: ListTagsInput) -> Result<ListTagsOutput> {
     if input.next_token.is_some() {
-        return Err(Error::tags_token());
+        return Err(Error::token());
     }
     if input.resource_id_list.len() > RESOURCES_PER_CALL {
         return Err(Error::validation(&[format!(

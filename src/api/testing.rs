@@ -18,6 +18,7 @@ use crate::clock::{Clock, Ids};
 use crate::config::PolicyCheck;
 use crate::event::select::Selectors;
 use crate::http::connections::{Limits, serve};
+use crate::keys::Keys;
 use crate::store::{Store, Trail};
 use crate::targets::{Endpoints, Target, Targets};
 
@@ -48,6 +49,7 @@ impl Api {
             ..Endpoints::default()
         };
         let client = client::client(client::connector(Trust::Nobody).unwrap());
+        let keys = Keys::new(store.clone());
         let cx = Cx {
             account: ACCOUNT.to_owned(),
             region: REGION.to_owned(),
@@ -62,7 +64,9 @@ impl Api {
             ),
             clock,
             ids: Ids::seeded(1),
+            keys,
             trails_per_region: 5,
+            slot_ms: 300_000,
             own_calls: OwnCalls::default(),
         };
         Self {

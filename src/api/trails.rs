@@ -139,7 +139,7 @@ pub(super) async fn update_trail(cx: Cx, input: SettingsInput) -> Result<TrailOu
     let settings = Settings::check(&cx, input, &trail).await?;
     let updated = cx
         .store
-        .trail_update(trail.id, cx.trails_per_region, |trail| {
+        .trail_update(trail.id, cx.trails_per_region, cx.change(), |trail| {
             settings.apply(trail)
         })
         .await
@@ -171,8 +171,7 @@ pub(super) struct NameInput {
 /// <https://docs.aws.amazon.com/awscloudtrail/latest/APIReference/API_DeleteTrail.html>
 pub(super) async fn delete_trail(cx: Cx, input: NameInput) -> Result<Empty> {
     let trail = find(&cx, &input.name, Reach::Home).await?;
-    let now_ms = cx.clock.now_ms();
-    let found = cx.store.trail_delete(trail.id, now_ms).await?;
+    let found = cx.store.trail_delete(trail.id, cx.change()).await?;
     done(&cx, &trail, found)
 }
 
@@ -180,8 +179,7 @@ pub(super) async fn delete_trail(cx: Cx, input: NameInput) -> Result<Empty> {
 /// <https://docs.aws.amazon.com/awscloudtrail/latest/APIReference/API_StartLogging.html>
 pub(super) async fn start_logging(cx: Cx, input: NameInput) -> Result<Empty> {
     let trail = find(&cx, &input.name, Reach::Home).await?;
-    let now_ms = cx.clock.now_ms();
-    let found = cx.store.trail_logging_start(trail.id, now_ms).await?;
+    let found = cx.store.trail_logging_start(trail.id, cx.change()).await?;
     done(&cx, &trail, found)
 }
 
@@ -189,8 +187,7 @@ pub(super) async fn start_logging(cx: Cx, input: NameInput) -> Result<Empty> {
 /// <https://docs.aws.amazon.com/awscloudtrail/latest/APIReference/API_StopLogging.html>
 pub(super) async fn stop_logging(cx: Cx, input: NameInput) -> Result<Empty> {
     let trail = find(&cx, &input.name, Reach::Home).await?;
-    let now_ms = cx.clock.now_ms();
-    let found = cx.store.trail_logging_stop(trail.id, now_ms).await?;
+    let found = cx.store.trail_logging_stop(trail.id, cx.change()).await?;
     done(&cx, &trail, found)
 }
 

@@ -6,11 +6,16 @@ use std::io::Write;
 use chrono::{DateTime, Utc};
 use flate2::write::GzEncoder;
 use flate2::{Compression, GzBuilder};
+use sha2::{Digest as _, Sha256};
 
+use crate::keys::hex;
 use crate::store::{Candidate, CutFile, LogFile, Slot};
 
 /// Most JSON in one file, before compression (facts 4.2).
 pub const MAX_BYTES: usize = 50_000_000;
+
+/// JSON that is hashed and gzipped at a time.
+const BLOCK_BYTES: usize = 128 << 10;
 
 /// Where the log files of a trail go.
 #[derive(Clone, Copy, Debug)]
@@ -45,6 +50,8 @@ pub fn partition(
             *size += bytes;
             file.last_event = event.id;
             file.events += 1;
+            file.oldest_ms = file.oldest_ms.min(event.time_ms);
+            file.newest_ms = file.newest_ms.max(event.time_ms);
             continue;
         }
         let file = LogFile {
@@ -56,6 +63,8 @@ pub fn partition(
             key: key(to, &event.account, &event.region, slot.end_ms, &unique()),
             first_event: event.id,
             last_event: event.id,
+            oldest_ms: event.time_ms,
+            newest_ms: event.time_ms,
             slot_start_ms: slot.start_ms,
             slot_end_ms: slot.end_ms,
             events: 1,
@@ -78,6 +87,8 @@ pub fn partition(
         {
             *size += bytes;
             cut.file.events += 1;
+            cut.file.oldest_ms = cut.file.oldest_ms.min(rider.time_ms);
+            cut.file.newest_ms = cut.file.newest_ms.max(rider.time_ms);
             cut.riders.push(rider.id);
         }
     }
@@ -98,32 +109,64 @@ fn key(to: Destination<'_>, account: &str, region: &str, slot_end_ms: i64, uniqu
 }
 
 /// Writes a log file's bytes, record by record: `{"Records":[…]}`, gzipped, the same bytes for the same records.
+/// Hashes them on the way, before they are gzipped, as a digest will tell it.
 #[derive(Debug)]
 pub struct Encoder {
     gzip: GzEncoder<Vec<u8>>,
+    sha256: Sha256,
+    /// JSON that is neither hashed nor gzipped yet: handing records on one by one costs a third of the throughput.
+    pending: Vec<u8>,
     empty: bool,
+}
+
+/// A log file, ready to be delivered.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Encoded {
+    /// Gzipped.
+    pub bytes: Vec<u8>,
+    /// Hex SHA-256 of the JSON.
+    pub sha256: String,
 }
 
 impl Encoder {
     pub fn new() -> std::io::Result<Self> {
-        let mut gzip = GzBuilder::new()
+        let gzip = GzBuilder::new()
             .mtime(0)
             .write(Vec::new(), Compression::default());
-        gzip.write_all(br#"{"Records":["#)?;
-        Ok(Self { gzip, empty: true })
+        Ok(Self {
+            gzip,
+            sha256: Sha256::new(),
+            pending: br#"{"Records":["#.to_vec(),
+            empty: true,
+        })
     }
 
     /// Adds a record, which is compact JSON already.
     pub fn push(&mut self, record: &str) -> std::io::Result<()> {
         if !std::mem::take(&mut self.empty) {
-            self.gzip.write_all(b",")?;
+            self.pending.push(b',');
         }
-        self.gzip.write_all(record.as_bytes())
+        self.pending.extend_from_slice(record.as_bytes());
+        if self.pending.len() >= BLOCK_BYTES {
+            self.hand_on()?;
+        }
+        Ok(())
     }
 
-    pub fn finish(mut self) -> std::io::Result<Vec<u8>> {
-        self.gzip.write_all(b"]}")?;
-        self.gzip.finish()
+    pub fn finish(mut self) -> std::io::Result<Encoded> {
+        self.pending.extend_from_slice(b"]}");
+        self.hand_on()?;
+        Ok(Encoded {
+            bytes: self.gzip.finish()?,
+            sha256: hex(&self.sha256.finalize()),
+        })
+    }
+
+    fn hand_on(&mut self) -> std::io::Result<()> {
+        self.sha256.update(&self.pending);
+        self.gzip.write_all(&self.pending)?;
+        self.pending.clear();
+        Ok(())
     }
 }
 
@@ -143,6 +186,7 @@ mod tests {
             id,
             account: "111122223333".to_owned(),
             region: region.to_owned(),
+            time_ms: 1_000 - id,
             bytes,
         }
     }
@@ -223,6 +267,14 @@ mod tests {
     }
 
     #[test]
+    fn a_file_knows_the_range_of_its_events() {
+        let events: Vec<_> = (1..=5).map(|id| event(id, "us-east-1", 40)).collect();
+        let files = cut_with(&events, &[event(9, "us-east-1", 40)], 1_000);
+        let file = &files[0].file;
+        assert_eq!((file.oldest_ms, file.newest_ms), (991, 999));
+    }
+
+    #[test]
     fn no_events_make_no_file() {
         assert!(cut(&[], 100).is_empty());
     }
@@ -263,10 +315,12 @@ mod tests {
         let mut encoder = Encoder::new().unwrap();
         encoder.push(r#"{"eventID":"a"}"#).unwrap();
         encoder.push(r#"{"eventID":"b"}"#).unwrap();
+        let encoded = encoder.finish().unwrap();
         let mut text = String::new();
-        flate2::read::GzDecoder::new(encoder.finish().unwrap().as_slice())
+        flate2::read::GzDecoder::new(encoded.bytes.as_slice())
             .read_to_string(&mut text)
             .unwrap();
+        assert_eq!(encoded.sha256, hex(&Sha256::digest(&text)));
         assert_eq!(text, r#"{"Records":[{"eventID":"a"},{"eventID":"b"}]}"#);
     }
 }

@@ -5,6 +5,8 @@
 //! them, management events always. How such records are kept from causing deliveries for ever stands in
 //! `store/riders.rs`.
 
+mod chain;
+pub mod digest;
 mod event_bus;
 pub mod log_file;
 mod logs;
@@ -13,11 +15,12 @@ use chrono::{DateTime, TimeDelta};
 
 use crate::clock::{Ids, alphabet};
 use crate::event::own::{OwnCall, WrittenObject};
+use crate::keys::{KeyError, Keys};
 use crate::policy::cloudtrail::Deliverer;
 use crate::store::{Error, Item, LogFile, NewEvent, Slot, Step, Store, Trail};
 use crate::takers::{Logging, Takers};
 use crate::targets::{LogFileObject, TargetError, Targets};
-use log_file::{Destination, Encoder};
+use log_file::{Destination, Encoded, Encoder};
 
 pub use event_bus::EventBus;
 
@@ -31,11 +34,25 @@ const PAGE: u32 = 500;
 pub struct Delivery {
     pub store: Store,
     pub targets: Targets,
+    pub keys: Keys,
     pub ids: Ids,
     pub takers: Takers,
     /// Of the records of own calls.
     pub event_version: String,
     pub event_bus: EventBus,
+}
+
+/// What keeps a step from being run: the machine's fault, not a target's. The step stays as it is.
+#[derive(Debug, thiserror::Error)]
+pub enum DeliveryError {
+    #[error(transparent)]
+    Database(#[from] crate::store::Error),
+    #[error(transparent)]
+    Key(#[from] KeyError),
+    #[error("cannot gzip: {0}")]
+    Gzip(#[from] std::io::Error),
+    #[error("cannot write JSON: {0}")]
+    Json(#[from] serde_json::Error),
 }
 
 /// How a step ended.
@@ -49,13 +66,20 @@ pub enum Outcome {
     GiveUp(Failed),
 }
 
-/// A log file that was written.
+/// A file that was written.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Delivered {
-    pub trail_arn: String,
-    pub bucket: String,
-    pub key: String,
-    pub events: i64,
+pub enum Delivered {
+    LogFile {
+        trail_arn: String,
+        bucket: String,
+        key: String,
+        events: i64,
+    },
+    Digest {
+        trail_arn: String,
+        bucket: String,
+        key: String,
+    },
 }
 
 /// A step that failed.
@@ -68,8 +92,8 @@ pub struct Failed {
 }
 
 impl Delivery {
-    /// Runs one step at `now_ms`. An `Err` is the database's: the step stays as it is.
-    pub async fn run_step(&self, item: &Item, now_ms: i64) -> Result<Outcome, Error> {
+    /// Runs one step at `now_ms`.
+    pub async fn run_step(&self, item: &Item, now_ms: i64) -> Result<Outcome, DeliveryError> {
         match &item.step {
             Step::Cut {
                 trail_id,
@@ -98,16 +122,23 @@ impl Delivery {
                     log_group_arn,
                     stream,
                 };
-                self.put_logs(item, *log_file_id, to, *after, now_ms).await
+                Ok(self
+                    .put_logs(item, *log_file_id, to, *after, now_ms)
+                    .await?)
             }
             Step::GatherEvents {
                 account, region, ..
-            } => self.gather_events(item, account, region, now_ms).await,
+            } => Ok(self.gather_events(item, account, region, now_ms).await?),
             Step::PutEvents {
                 account,
                 region,
                 events,
-            } => self.put_events(item, account, region, events, now_ms).await,
+            } => Ok(self
+                .put_events(item, account, region, events, now_ms)
+                .await?),
+            Step::Digest { run_id, end_ms } => self.digest(item, *run_id, *end_ms, now_ms).await,
+            Step::Backfill { trail_id } => self.backfill(item, *trail_id, now_ms).await,
+            Step::UploadDigest { digest_id } => self.upload_digest(item, *digest_id, now_ms).await,
         }
     }
 
@@ -117,7 +148,7 @@ impl Delivery {
         trail_id: i64,
         slot: Slot,
         now_ms: i64,
-    ) -> Result<Outcome, Error> {
+    ) -> Result<Outcome, DeliveryError> {
         let Some(trail) = self.store.trail_by_id(trail_id).await? else {
             self.store.outbox_done(item).await?;
             return Ok(Outcome::Done(None));
@@ -153,8 +184,13 @@ impl Delivery {
         Ok(Outcome::Done(None))
     }
 
-    async fn upload(&self, item: &Item, log_file_id: i64, now_ms: i64) -> Result<Outcome, Error> {
-        let (Some(file), Some(bytes)) = self.encode(log_file_id).await? else {
+    async fn upload(
+        &self,
+        item: &Item,
+        log_file_id: i64,
+        now_ms: i64,
+    ) -> Result<Outcome, DeliveryError> {
+        let Some((file, Encoded { bytes, sha256 })) = self.encode(log_file_id).await? else {
             self.store.outbox_done(item).await?;
             return Ok(Outcome::Done(None));
         };
@@ -171,6 +207,7 @@ impl Delivery {
             bucket: &file.bucket,
             key: &file.key,
             kms_key_id: object_key(&trail),
+            metadata: &[],
             bytes: bytes.into(),
             deliverer: trail
                 .as_ref()
@@ -178,15 +215,12 @@ impl Delivery {
         };
         match self.targets.put_log_file(object).await {
             Ok(()) => {
-                self.store
-                    .delivery_succeeded(file.trail_id, &file.region, now_ms)
-                    .await?;
                 let kms_key_id = object_key(&trail);
                 let calls = self.written(&file, region, &trail_arn, kms_key_id, written);
                 let records = self.own_records(calls, &file.key, now_ms).await?;
                 let topic_arn = trail.and_then(|trail| trail.sns_topic_arn);
                 self.store
-                    .log_file_delivered(item, &file, topic_arn, records, now_ms)
+                    .log_file_delivered(&file, &sha256, topic_arn, records, now_ms)
                     .await?;
                 let LogFile {
                     bucket,
@@ -194,7 +228,7 @@ impl Delivery {
                     events,
                     ..
                 } = file;
-                Ok(Outcome::Done(Some(Delivered {
+                Ok(Outcome::Done(Some(Delivered::LogFile {
                     trail_arn,
                     bucket,
                     key,
@@ -223,7 +257,7 @@ impl Delivery {
         log_file_id: i64,
         topic_arn: &str,
         now_ms: i64,
-    ) -> Result<Outcome, Error> {
+    ) -> Result<Outcome, DeliveryError> {
         let Some(file) = self.store.log_file_get(log_file_id).await? else {
             self.store.outbox_done(item).await?;
             return Ok(Outcome::Done(None));
@@ -315,13 +349,14 @@ impl Delivery {
     }
 
     /// A log file and its bytes: the same bytes each time, since its events are fixed and never change.
-    async fn encode(&self, log_file_id: i64) -> Result<(Option<LogFile>, Option<Vec<u8>>), Error> {
+    async fn encode(&self, log_file_id: i64) -> Result<Option<(LogFile, Encoded)>, DeliveryError> {
         let Some(file) = self.store.log_file_get(log_file_id).await? else {
-            return Ok((None, None));
+            return Ok(None);
         };
         let mut encoder = Encoder::new()?;
         let mut after = 0;
-        loop {
+        let mut left = file.events;
+        while left > 0 {
             let records = self.store.log_file_records(&file, after, PAGE).await?;
             let Some(last) = records.last() else {
                 break;
@@ -329,10 +364,10 @@ impl Delivery {
             after = last.id;
             for record in &records {
                 encoder.push(&record.record)?;
+                left -= 1;
             }
         }
-        let bytes = encoder.finish()?;
-        Ok((Some(file), Some(bytes)))
+        Ok(Some((file, encoder.finish()?)))
     }
 }
 

@@ -25,6 +25,7 @@ use crate::app::App;
 use crate::aws::verify::same;
 use crate::config::PolicyCheck;
 use crate::store::ExportFilter;
+use crate::worker::{Delivered, WorkerError};
 
 /// Longest request body: a few hundred thousand records to import.
 const BODY_LIMIT: usize = 256 << 20;
@@ -74,6 +75,16 @@ impl From<crate::store::Error> for AdminError {
     fn from(error: crate::store::Error) -> Self {
         tracing::error!("control API: {error}");
         Self::internal("the database failed; the log says more")
+    }
+}
+
+impl From<WorkerError> for AdminError {
+    fn from(error: WorkerError) -> Self {
+        tracing::error!("control API: {error}");
+        Self(
+            StatusCode::INTERNAL_SERVER_ERROR,
+            "a delivery could not be run; the log says more".to_owned(),
+        )
     }
 }
 
@@ -215,6 +226,7 @@ async fn status(State(app): State<Arc<App>>) -> Result<Response> {
             "latestDeliveryError": status.log_files.error,
             "latestNotificationError": status.notifications.error,
             "latestCloudWatchLogsDeliveryError": status.logs.error,
+            "latestDigestDeliveryError": status.digests.error,
         }));
     }
     let config = &app.config;
@@ -244,26 +256,39 @@ struct FlushBody {
     digests: Option<bool>,
 }
 
-/// Delivers now what is recorded and wanted.
+/// Delivers now what is recorded and wanted; digests if asked for, and then the answer tells of them.
 async fn flush(State(app): State<Arc<App>>, request: Request) -> Result<Response> {
     let FlushBody { digests } = body(request).await?;
-    if digests == Some(true) {
-        return Err(AdminError::bad(
-            "digests: localtrail does not write digest files",
-        ));
+    let digests_too = digests == Some(true);
+    let report = app.worker.flush(digests_too).await?;
+    let (mut log_files, mut digests) = (Vec::new(), Vec::new());
+    for delivered in report.delivered {
+        match delivered {
+            Delivered::LogFile {
+                trail_arn,
+                bucket,
+                key,
+                events,
+            } => log_files.push(
+                json!({ "trail": trail_arn, "bucket": bucket, "key": key, "events": events }),
+            ),
+            Delivered::Digest {
+                trail_arn,
+                bucket,
+                key,
+            } => digests.push(json!({ "trail": trail_arn, "bucket": bucket, "key": key })),
+        }
     }
-    let report = app.worker.flush().await?;
-    let log_files: Vec<Value> = report
-        .delivered
-        .iter()
-        .map(|file| json!({ "trail": file.trail_arn, "bucket": file.bucket, "key": file.key, "events": file.events }))
-        .collect();
     let failed: Vec<Value> = report
         .failed
         .iter()
         .map(|failed| json!({ "trail": failed.trail_arn, "error": failed.error }))
         .collect();
-    Ok(ok(&json!({ "logFiles": log_files, "failed": failed })))
+    let mut answer = json!({ "logFiles": log_files, "failed": failed });
+    if digests_too {
+        answer["digests"] = Value::Array(digests);
+    }
+    Ok(ok(&answer))
 }
 
 async fn clock(State(app): State<Arc<App>>) -> Response {
@@ -476,7 +501,12 @@ async fn metrics(State(app): State<Arc<App>>) -> Result<Response> {
         (
             "localtrail_log_files_delivered_total",
             "counter",
-            app.worker.delivered(),
+            app.worker.log_files(),
+        ),
+        (
+            "localtrail_digests_delivered_total",
+            "counter",
+            app.worker.digests(),
         ),
         (
             "localtrail_delivery_failures_total",

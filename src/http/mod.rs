@@ -321,7 +321,9 @@ async fn call_api(
         targets: app.targets.clone(),
         clock: app.clock.clone(),
         ids: app.ids.clone(),
+        keys: app.keys.clone(),
         trails_per_region: app.config.trails_per_region,
+        slot_ms: app.config.slot_ms(),
         own_calls: own_calls.clone(),
     };
     match app.operations.call(operation, cx, &body).await {

@@ -5,6 +5,7 @@
 //! since the epoch, UTC): the store reads no clock. It knows what an event is, not why one is kept.
 
 mod connections;
+mod digests;
 mod embedded;
 mod event_bus;
 mod events;
@@ -29,6 +30,7 @@ use tokio::sync::Notify;
 
 pub use sqlx::Error;
 
+pub use digests::{Change, Digest, DigestKey, DigestedFile, Link, Run, Work};
 pub use embedded::*;
 pub use event_bus::BusCandidate;
 pub use events::{
@@ -73,6 +75,7 @@ const MIGRATIONS: &[(i64, &str, &str)] = &[
     (3, "rules", include_str!("../../migrations/0003_rules.sql")),
     (4, "organization", include_str!("../../migrations/0004_organization.sql")),
     (5, "records", include_str!("../../migrations/0005_records.sql")),
+    (6, "digest", include_str!("../../migrations/0006_digest.sql")),
 ];
 
 /// Version and name of every migration, in order.

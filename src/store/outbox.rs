@@ -45,6 +45,44 @@ pub enum Step {
         region: String,
         events: Vec<i64>,
     },
+    /// Make the digests of a trail for the hour that ends at `end_ms`.
+    Digest { run_id: i64, end_ms: i64 },
+    /// Make the backfill digests of a trail.
+    Backfill { trail_id: i64 },
+    /// Write a digest to its bucket.
+    UploadDigest { digest_id: i64 },
+}
+
+impl Step {
+    /// Whether the step sums up what others have delivered, and so waits until none of them is due.
+    fn waits(&self) -> bool {
+        match self {
+            Self::Digest { .. } | Self::Backfill { .. } => true,
+            Self::Cut { .. }
+            | Self::Upload { .. }
+            | Self::Notify { .. }
+            | Self::PutLogEvents { .. }
+            | Self::GatherEvents { .. }
+            | Self::PutEvents { .. }
+            | Self::UploadDigest { .. } => false,
+        }
+    }
+
+    /// What a step is known by of which there is one at a time.
+    pub(super) fn dedupe(&self) -> Option<String> {
+        match self {
+            Self::Digest { run_id, .. } => Some(format!("digest:{run_id}")),
+            Self::Backfill { trail_id } => Some(format!("backfill:{trail_id}")),
+            Self::Upload { log_file_id } => Some(format!("upload:{log_file_id}")),
+            Self::UploadDigest { digest_id } => Some(format!("upload_digest:{digest_id}")),
+            // The triggers that enqueue cuts and gatherings see to theirs.
+            Self::Cut { .. }
+            | Self::Notify { .. }
+            | Self::PutLogEvents { .. }
+            | Self::GatherEvents { .. }
+            | Self::PutEvents { .. } => None,
+        }
+    }
 }
 
 /// A row of the outbox.
@@ -75,6 +113,8 @@ pub struct Candidate {
     pub id: i64,
     pub account: String,
     pub region: String,
+    /// eventTime.
+    pub time_ms: i64,
     /// Length of its record.
     pub bytes: usize,
 }
@@ -86,6 +126,7 @@ impl FromRow<'_, SqliteRow> for Candidate {
             id: row.try_get("id")?,
             account: row.try_get("account")?,
             region: row.try_get("region")?,
+            time_ms: row.try_get("time_ms")?,
             bytes: usize::try_from(bytes).unwrap_or(usize::MAX),
         })
     }
@@ -106,6 +147,9 @@ pub struct LogFile {
     pub slot_start_ms: i64,
     pub slot_end_ms: i64,
     pub events: i64,
+    /// eventTime of its oldest and newest event.
+    pub oldest_ms: i64,
+    pub newest_ms: i64,
 }
 
 impl FromRow<'_, SqliteRow> for LogFile {
@@ -122,6 +166,8 @@ impl FromRow<'_, SqliteRow> for LogFile {
             slot_start_ms: row.try_get("slot_start_ms")?,
             slot_end_ms: row.try_get("slot_end_ms")?,
             events: row.try_get("events")?,
+            oldest_ms: row.try_get("oldest_ms")?,
+            newest_ms: row.try_get("newest_ms")?,
         })
     }
 }
@@ -169,18 +215,24 @@ pub(super) fn text(step: &Step) -> Result<String, Error> {
     serde_json::to_string(step).map_err(|error| Error::Encode(Box::new(error)))
 }
 
+/// Enqueues a step, unless it is of a kind of which there is one at a time and that one waits already.
 pub(super) async fn enqueue(
     tx: &mut Tx,
     step: &Step,
     due_ms: i64,
     now_ms: i64,
 ) -> Result<(), Error> {
-    sqlx::query("insert into outbox (step, due_ms, created_ms) values ($1, $2, $3)")
-        .bind(text(step)?)
-        .bind(due_ms)
-        .bind(now_ms)
-        .execute(&mut **tx)
-        .await?;
+    sqlx::query(
+        "insert into outbox (step, dedupe, waits, due_ms, created_ms) values ($1, $2, $3, $4, $5)
+         on conflict (dedupe) do nothing",
+    )
+    .bind(text(step)?)
+    .bind(step.dedupe())
+    .bind(step.waits())
+    .bind(due_ms)
+    .bind(now_ms)
+    .execute(&mut **tx)
+    .await?;
     Ok(())
 }
 
@@ -193,13 +245,25 @@ pub(super) async fn done(tx: &mut Tx, item: &Item) -> Result<(), Error> {
 }
 
 impl Store {
-    /// Up to `limit` steps that are due, the earliest first.
+    /// Up to `limit` steps that are due, the earliest first; one that waits for others only when none of those is left,
+    /// and by itself.
     pub async fn outbox_due(&self, now_ms: i64, limit: u32) -> Result<Vec<Item>, Error> {
-        sqlx::query_as("select id, step, created_ms, attempts from outbox where due_ms <= $1 order by due_ms, id limit $2")
+        let mut reading = self.connections.read().await?;
+        for (waits, limit) in [(false, limit), (true, limit.min(1))] {
+            let due: Vec<Item> = sqlx::query_as(
+                "select id, step, created_ms, attempts from outbox
+                 where waits = $1 and due_ms <= $2 order by due_ms, id limit $3",
+            )
+            .bind(waits)
             .bind(now_ms)
             .bind(limit)
-            .fetch_all(&mut *self.connections.read().await?)
-            .await
+            .fetch_all(&mut *reading)
+            .await?;
+            if !due.is_empty() {
+                return Ok(due);
+            }
+        }
+        Ok(Vec::new())
     }
 
     /// When the next step is due.
@@ -209,10 +273,12 @@ impl Store {
             .await
     }
 
-    /// Makes every waiting step due now: cuts before their slot has ended, and what waits for its next try.
-    pub async fn outbox_hurry(&self, now_ms: i64) -> Result<(), Error> {
-        sqlx::query("update outbox set due_ms = $1 where due_ms > $1")
+    /// Makes every step due now that is due later: cuts before their slot has ended, and what is to be tried again;
+    /// with `digests` those too.
+    pub async fn outbox_hurry(&self, now_ms: i64, digests: bool) -> Result<(), Error> {
+        sqlx::query("update outbox set due_ms = $1 where due_ms > $1 and waits <= $2")
             .bind(now_ms)
+            .bind(digests)
             .execute(&mut *self.connections.write().await?)
             .await?;
         Ok(())
@@ -275,7 +341,7 @@ impl Store {
         // and ask for none of its own.
         let mut tx = self.begin().await?;
         let candidates: Vec<Candidate> = sqlx::query_as(
-            "select id, account, region, length(record) as bytes from event
+            "select id, account, region, time_ms, length(record) as bytes from event
              where id >= $1 and slot_start_ms = $2 and slot_end_ms = $3
                and exists (select 1 from json_each(takers) where value = $4)
              order by id",
@@ -290,8 +356,8 @@ impl Store {
         for CutFile { mut file, riders } in partition(&candidates, &waiting) {
             file.id = sqlx::query_scalar(
                 "insert into log_file (trail_id, account, region, bucket, key, first_event, last_event,
-                                       slot_start_ms, slot_end_ms, events)
-                 values ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10) returning id",
+                                       slot_start_ms, slot_end_ms, events, oldest_ms, newest_ms)
+                 values ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12) returning id",
             )
             .bind(file.trail_id)
             .bind(&file.account)
@@ -303,6 +369,8 @@ impl Store {
             .bind(file.slot_start_ms)
             .bind(file.slot_end_ms)
             .bind(file.events)
+            .bind(file.oldest_ms)
+            .bind(file.newest_ms)
             .fetch_one(&mut *tx)
             .await?;
             riders::board(&mut tx, *trail_id, file.id, &riders).await?;
@@ -352,35 +420,51 @@ impl Store {
         .await
     }
 
-    /// Ends an upload, with the records of what it called; the topic, if the trail has one, is told next.
+    /// Ends an upload, by a trigger, with the records of what it called; the topic, if the trail has one, is told next.
+    /// `sha256` is that of its JSON.
+    ///
+    /// The next digest names the file if the trail is digested now. If it no longer is, but was when the file should
+    /// have come, a backfill digest does. A file that was delivered before stays as it is.
     pub async fn log_file_delivered(
         &self,
-        item: &Item,
         file: &LogFile,
+        sha256: &str,
         topic_arn: Option<String>,
         records: Vec<NewEvent>,
         now_ms: i64,
     ) -> Result<(), Error> {
+        let delivered = sqlx::query(
+            "update log_file set delivered_ms = $2, sha256 = $3, awaits = case
+                 when exists (select 1 from digest_run where trail_id = $4 and not is_closed) then 'digest'
+                 when exists (select 1 from digest_run where trail_id = $4 and start_ms < $6 and stop_ms >= $5)
+                     then 'backfill'
+             end
+             where id = $1 and delivered_ms is null",
+        )
+        .bind(file.id)
+        .bind(now_ms)
+        .bind(sha256)
+        .bind(file.trail_id)
+        .bind(file.slot_start_ms)
+        .bind(file.slot_end_ms);
+        // Most often there is nothing more, and one statement is its own transaction.
+        if topic_arn.is_none() && records.is_empty() {
+            delivered
+                .execute(&mut *self.connections.write().await?)
+                .await?;
+            return Ok(());
+        }
         let mut tx = self.begin().await?;
-        riders::store(&mut tx, records).await?;
-        sqlx::query("update log_file set delivered_ms = $2 where id = $1")
-            .bind(file.id)
-            .bind(now_ms)
-            .execute(&mut *tx)
-            .await?;
-        if let Some(topic_arn) = topic_arn {
-            enqueue(
-                &mut tx,
-                &Step::Notify {
+        if delivered.execute(&mut *tx).await?.rows_affected() > 0 {
+            riders::store(&mut tx, records).await?;
+            if let Some(topic_arn) = topic_arn {
+                let step = Step::Notify {
                     log_file_id: file.id,
                     topic_arn,
-                },
-                now_ms,
-                now_ms,
-            )
-            .await?;
+                };
+                enqueue(&mut tx, &step, now_ms, now_ms).await?;
+            }
         }
-        done(&mut tx, item).await?;
         tx.commit().await
     }
 

@@ -35,7 +35,7 @@ pub(super) async fn store(tx: &mut Tx, records: Vec<NewEvent>) -> Result<(), Err
 /// The records that wait for a file of the trail.
 pub(super) async fn waiting(tx: &mut Tx, trail_id: i64) -> Result<Vec<Candidate>, Error> {
     sqlx::query_as(
-        "select e.id, e.account, e.region, length(e.record) as bytes
+        "select e.id, e.account, e.region, e.time_ms, length(e.record) as bytes
          from rider r join event e on e.id = r.event
          where r.trail_id = $1 and r.log_file_id is null order by e.id",
     )

@@ -11,6 +11,7 @@ use serde::{Deserialize, Serialize};
 use sqlx::sqlite::SqliteRow;
 use sqlx::{FromRow, Row, SqliteExecutor};
 
+use super::digests::{Change, Ending, runs_follow};
 use super::{Error, Store, Tx, is_unique_violation};
 use crate::aws::arn::{Arn, partition};
 use crate::event::select::{InsightSelector, Selectors};
@@ -231,11 +232,13 @@ impl Store {
 
     /// Applies `change` to what the trail is set to, in one transaction, and gives the result; `None` if it is gone.
     ///
-    /// Name, logging and selectors are not written: they have their own methods.
+    /// Name, logging and selectors are not written: they have their own methods. If validation ends, the running hour
+    /// is digested still.
     pub async fn trail_update(
         &self,
         id: i64,
         limit: u32,
+        at: Change,
         change: impl FnOnce(&mut Trail),
     ) -> Result<Option<Trail>, TrailError> {
         let mut tx = self.begin().await?;
@@ -277,13 +280,15 @@ impl Store {
         .bind(trail.recursive_logging)
         .execute(&mut *tx)
         .await?;
+        let is_digested = trail.is_logging && trail.log_file_validation;
+        runs_follow(&mut tx, id, is_digested, at, Ending::WithItsHour).await?;
         self.trails_commit(tx).await?;
         Ok(Some(trail))
     }
 
     /// Deletes the trail with its tags and status; `false` if it was gone. Where its events are to go is remembered:
     /// some of them may not be cut into files, or delivered, yet.
-    pub async fn trail_delete(&self, id: i64, now_ms: i64) -> Result<bool, Error> {
+    pub async fn trail_delete(&self, id: i64, at: Change) -> Result<bool, Error> {
         let mut tx = self.begin().await?;
         let deleted: Option<Trail> =
             sqlx::query_as("delete from trail where trail_id = $1 returning *")
@@ -292,46 +297,53 @@ impl Store {
                 .await?;
         if let Some(trail) = &deleted {
             sqlx::query("delete from deleted_trail where deleted_ms < $1")
-                .bind(now_ms - DELETED_TRAIL_DAYS * 24 * 60 * 60 * 1000)
+                .bind(at.now_ms - DELETED_TRAIL_DAYS * 24 * 60 * 60 * 1000)
                 .execute(&mut *tx)
                 .await?;
             sqlx::query(
                 "insert into deleted_trail (trail_id, deleted_ms, trail) values ($1, $2, $3)",
             )
             .bind(id)
-            .bind(now_ms)
+            .bind(at.now_ms)
             .bind(to_json(trail)?)
             .execute(&mut *tx)
             .await?;
+            runs_follow(&mut tx, id, false, at, Ending::WithItsSlot).await?;
         }
         self.trails_commit(tx).await?;
         Ok(deleted.is_some())
     }
 
     /// Starts logging, or marks a new start of it; `false` if the trail is gone.
-    pub async fn trail_logging_start(&self, id: i64, now_ms: i64) -> Result<bool, Error> {
+    pub async fn trail_logging_start(&self, id: i64, at: Change) -> Result<bool, Error> {
         let mut tx = self.begin().await?;
-        let done = sqlx::query(
-            "update trail set is_logging = 1, start_logging_ms = $2 where trail_id = $1",
+        let is_validated: Option<bool> = sqlx::query_scalar(
+            "update trail set is_logging = 1, start_logging_ms = $2 where trail_id = $1
+             returning log_file_validation",
         )
         .bind(id)
-        .bind(now_ms)
-        .execute(&mut *tx)
+        .bind(at.now_ms)
+        .fetch_optional(&mut *tx)
         .await?;
+        if let Some(is_validated) = is_validated {
+            runs_follow(&mut tx, id, is_validated, at, Ending::WithItsSlot).await?;
+        }
         self.trails_commit(tx).await?;
-        Ok(done.rows_affected() > 0)
+        Ok(is_validated.is_some())
     }
 
-    /// Stops logging, or marks a new stop of it, and turns Insights off; `false` if the trail is gone.
-    pub async fn trail_logging_stop(&self, id: i64, now_ms: i64) -> Result<bool, Error> {
+    /// Stops logging, or marks a new stop of it, and turns Insights off; `false` if the trail is gone. The
+    /// last digest comes with the last delivery.
+    pub async fn trail_logging_stop(&self, id: i64, at: Change) -> Result<bool, Error> {
         let mut tx = self.begin().await?;
         let done = sqlx::query(
             "update trail set is_logging = 0, stop_logging_ms = $2, insight_selectors = null where trail_id = $1",
         )
         .bind(id)
-        .bind(now_ms)
+        .bind(at.now_ms)
         .execute(&mut *tx)
         .await?;
+        runs_follow(&mut tx, id, false, at, Ending::WithItsSlot).await?;
         self.trails_commit(tx).await?;
         Ok(done.rows_affected() > 0)
     }
@@ -693,6 +705,13 @@ mod tests {
         }
     }
 
+    fn at(now_ms: i64) -> Change {
+        Change {
+            now_ms,
+            slot_end_ms: 300_000,
+        }
+    }
+
     fn tag(key: &str, value: Option<&str>) -> Tag {
         (key.to_owned(), value.map(str::to_owned))
     }
@@ -772,7 +791,7 @@ mod tests {
         );
         // A trail that is counted already may come to cover all regions.
         let multi = store
-            .trail_update(id, 2, |trail| trail.is_multi_region = true)
+            .trail_update(id, 2, at(5), |trail| trail.is_multi_region = true)
             .await;
         assert!(multi.unwrap().unwrap().is_multi_region);
         insert("eu-west-1", "c", false).await.unwrap();
@@ -804,8 +823,8 @@ mod tests {
         assert_eq!(store.trail_tags_list(id).await.unwrap(), more);
 
         store.delivery_succeeded(id, "us-east-1", 5).await.unwrap();
-        assert!(store.trail_delete(id, 5).await.unwrap());
-        assert!(!store.trail_delete(id, 5).await.unwrap());
+        assert!(store.trail_delete(id, at(7)).await.unwrap());
+        assert!(!store.trail_delete(id, at(7)).await.unwrap());
         assert_eq!(store.trail_tags_list(id).await.unwrap(), []);
         // What comes late for a deleted trail is dropped.
         store
@@ -829,7 +848,12 @@ mod tests {
             trails.push(trail);
         }
         for (trail, day) in trails.iter().zip([0, 61, 62]) {
-            assert!(store.trail_delete(trail.id, day * DAY_MS).await.unwrap());
+            assert!(
+                store
+                    .trail_delete(trail.id, at(day * DAY_MS))
+                    .await
+                    .unwrap()
+            );
             let found = store.trail_by_id(trail.id).await.unwrap();
             let is_deleted = true;
             let expected = Trail {
@@ -873,7 +897,7 @@ mod tests {
         put(&[]).await;
         assert_eq!(selectors().await, []);
         put(on).await;
-        store.trail_logging_stop(id, 5).await.unwrap();
+        store.trail_logging_stop(id, at(5)).await.unwrap();
         assert_eq!(selectors().await, []);
         assert!(!store.trail_insight_selectors_put(99, on).await.unwrap());
     }
@@ -956,11 +980,11 @@ mod tests {
         assert_eq!(last, 0, "a new trail does not log yet");
         let mut has_moved = |now: u64| std::mem::replace(&mut last, now) != now;
 
-        store.trail_logging_start(id, 5).await.unwrap();
+        store.trail_logging_start(id, at(5)).await.unwrap();
         assert!(has_moved(store.trails_version()));
         assert_eq!(store.trails_logging().await.unwrap().len(), 1);
         store
-            .trail_update(id, 5, |trail| trail.s3_key_prefix = None)
+            .trail_update(id, 5, at(5), |trail| trail.s3_key_prefix = None)
             .await
             .unwrap();
         assert!(has_moved(store.trails_version()));
@@ -975,10 +999,10 @@ mod tests {
             .await
             .unwrap();
         assert!(!has_moved(store.trails_version()));
-        store.trail_logging_stop(id, 6).await.unwrap();
+        store.trail_logging_stop(id, at(6)).await.unwrap();
         assert!(has_moved(store.trails_version()));
         assert_eq!(store.trails_logging().await.unwrap(), []);
-        store.trail_delete(id, 7).await.unwrap();
+        store.trail_delete(id, at(7)).await.unwrap();
         assert!(has_moved(store.trails_version()));
     }
 }

@@ -1,4 +1,4 @@
-//! S3 as localtrail uses it: where log files go.
+//! S3 as localtrail uses it: where log files and digests go.
 
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD as BASE64;
@@ -20,7 +20,7 @@ const KEY: &AsciiSet = &NON_ALPHANUMERIC
     .remove(b'~')
     .remove(b'/');
 
-/// A log file on its way.
+/// A log file, or a digest of log files, on its way.
 #[derive(Clone, Debug)]
 pub struct LogFileObject<'a> {
     /// Account that the call is signed by.
@@ -31,6 +31,8 @@ pub struct LogFileObject<'a> {
     pub key: &'a str,
     /// Key of SSE-KMS; without one S3 decides.
     pub kms_key_id: Option<&'a str>,
+    /// User metadata: headers that begin with `x-amz-meta-`.
+    pub metadata: &'a [(&'static str, &'a str)],
     pub bytes: Bytes,
     /// Whom the bucket's policy must let in, and to whose trail the use of the key is bound. `None` where its trail is gone: then it cannot be asked.
     pub deliverer: Option<Deliverer<'a>>,
@@ -121,7 +123,7 @@ impl Targets {
         }
     }
 
-    /// Writes a log file to its bucket, with the headers that CloudTrail sends (facts 4.3). `AccessDenied` where the
+    /// Writes a log file, or a digest of log files, to its bucket, with the headers that CloudTrail sends (facts 4.3). `AccessDenied` where the
     /// bucket's policy does not let CloudTrail.
     pub async fn put_log_file(&self, object: LogFileObject<'_>) -> Result<(), TargetError> {
         if let Some(deliverer) = object.deliverer {
@@ -141,7 +143,14 @@ impl Targets {
                     acl: Some("bucket-owner-full-control".to_owned()),
                     server_side_encryption: object.kms_key_id.map(|_| "aws:kms".to_owned()),
                     kms_key_id: object.kms_key_id.map(ToOwned::to_owned),
-                    ..embedded::s3::ObjectAttributes::default()
+                    metadata: object
+                        .metadata
+                        .iter()
+                        .map(|(name, value)| {
+                            let name = name.strip_prefix("x-amz-meta-").unwrap_or(name);
+                            (name.to_owned(), (*value).to_owned())
+                        })
+                        .collect(),
                 };
                 Ok(s3
                     .object_put(object.bucket, object.key, object.bytes, attributes)
@@ -166,6 +175,7 @@ impl Targets {
                     body: object.bytes,
                     ..Outgoing::s3(object.account, object.region)
                 };
+                call.headers.extend(object.metadata);
                 if let Some(key) = object.kms_key_id {
                     call.headers
                         .push(("x-amz-server-side-encryption", "aws:kms"));

@@ -17,13 +17,16 @@ const MAY_USE: &[(&str, &[&str])] = &[
     ("store", &["event", "aws"]),
     ("embedded", &["store", "aws", "clock"]),
     ("subscribers", &["embedded", "client"]),
+    ("keys", &["store"]),
     (
         "targets",
         &["embedded", "policy", "aws", "client", "clock", "config"],
     ),
     (
         "api",
-        &["store", "event", "policy", "targets", "clock", "aws"],
+        &[
+            "store", "event", "policy", "targets", "keys", "clock", "aws",
+        ],
     ),
     ("takers", &["event", "store"]),
     (
@@ -33,7 +36,7 @@ const MAY_USE: &[(&str, &[&str])] = &[
     (
         "delivery",
         &[
-            "store", "event", "policy", "takers", "targets", "clock", "aws",
+            "store", "event", "policy", "takers", "targets", "keys", "clock", "aws",
         ],
     ),
     ("worker", &["store", "delivery", "clock"]),
@@ -41,7 +44,7 @@ const MAY_USE: &[(&str, &[&str])] = &[
         "http",
         &[
             "api", "record", "embedded", "policy", "takers", "aws", "clock", "config", "event",
-            "store", "app",
+            "store", "worker", "app",
         ],
     ),
     (
@@ -54,6 +57,7 @@ const MAY_USE: &[(&str, &[&str])] = &[
             "delivery",
             "embedded",
             "http",
+            "keys",
             "record",
             "store",
             "subscribers",
@@ -70,11 +74,13 @@ const CRATE_OWNERS: &[(&str, &[&str])] = &[
     ("axum::", &["http", "record", "app"]),
     ("s3s::", &["embedded"]),
     ("hyper_util::", &["client", "http"]),
+    ("aws_lc_rs::", &["keys"]),
     (
         "tokio::",
         &[
             "clock",
             "store",
+            "keys",
             "embedded",
             "subscribers",
             "targets",

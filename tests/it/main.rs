@@ -8,6 +8,7 @@ mod support;
 
 mod coverage;
 mod delivery;
+mod digests;
 mod event_bus;
 mod identity;
 mod insights;

@@ -306,7 +306,7 @@ async fn a_deleted_trails_last_file_waits_for_its_bucket_unless_that_is_deleted_
         };
         assert_eq!(failed().await, usize::from(waits), "{code}");
         s3.answers(200, "");
-        let report = app.app.worker.flush().await.unwrap();
+        let report = app.app.worker.flush(false).await.unwrap();
         assert_eq!(report.delivered.len(), usize::from(waits), "{code}");
     }
 }
