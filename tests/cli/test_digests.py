@@ -10,13 +10,16 @@ import pytest
 from cryptography.hazmat.primitives import hashes, serialization
 from cryptography.hazmat.primitives.asymmetric import padding, rsa
 
-from conftest import ACCOUNT, START, Localtrail
+from conftest import ACCOUNT, START, Localtrail, bucket_policy
 
 ARN = f"arn:aws:cloudtrail:us-east-1:{ACCOUNT}:trail/main"
 
 
 def validated_trail(server, **more):
-    server.client("s3").create_bucket(Bucket="logs")
+    server.bucket("logs")
+    if prefix := more.get("S3KeyPrefix"):
+        policy = bucket_policy("logs", prefix + "/")
+        server.client("s3").put_bucket_policy(Bucket="logs", Policy=json.dumps(policy))
     trails = server.client("cloudtrail")
     trails.create_trail(Name="main", S3BucketName="logs", EnableLogFileValidation=True, **more)
     trails.start_logging(Name="main")
@@ -195,7 +198,7 @@ def test_an_outage_leaves_a_chain_that_is_valid(server):
     s3.delete_bucket(Bucket="logs")
     server.advance("PT3H")
     assert trails.get_trail_status(Name="main")["LatestDigestDeliveryError"] == "NoSuchBucket"
-    s3.create_bucket(Bucket="logs")
+    server.bucket("logs")
     server.advance("PT2H")
     status = trails.get_trail_status(Name="main")
     assert "LatestDigestDeliveryError" not in status and status["LatestDigestDeliveryTime"]
@@ -209,7 +212,7 @@ def test_backfill_digests_and_gaps_are_valid(server):
     s3.delete_bucket(Bucket="logs")
     trails.stop_logging(Name="main")
     server.advance("PT30M")
-    s3.create_bucket(Bucket="logs")
+    server.bucket("logs")
     server.advance("PT3H")
     trails.start_logging(Name="main")
     server.advance("PT2H")
@@ -231,7 +234,9 @@ def test_flushed_digests_are_valid(server):
 
 def test_digests_go_to_a_real_upstream(start, moto):
     server = start("--time", START, "--upstream", moto, "--account-id", ACCOUNT)
-    server.client("s3", region="eu-west-1").create_bucket(Bucket="logs", CreateBucketConfiguration={"LocationConstraint": "eu-west-1"})
+    s3 = server.client("s3", region="eu-west-1")
+    s3.create_bucket(Bucket="logs", CreateBucketConfiguration={"LocationConstraint": "eu-west-1"})
+    s3.put_bucket_policy(Bucket="logs", Policy=json.dumps(bucket_policy("logs")))
     trails = server.client("cloudtrail")
     trails.create_trail(Name="main", S3BucketName="logs", EnableLogFileValidation=True, IsMultiRegionTrail=True)
     trails.start_logging(Name="main")
