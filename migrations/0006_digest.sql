@@ -32,7 +32,8 @@ create index digest_run_by_trail on digest_run (trail_id, is_closed);
 -- here, so that no digest takes an earlier one's key.
 create table digest_chain (
     trail_arn text not null,
-    -- The region that the digests cover.
+    -- The account and region that the digests cover.
+    account text not null,
     region text not null,
     is_backfill integer not null check (is_backfill in (0, 1)),
     -- A digest of a new run starts a chain and names no other.
@@ -43,7 +44,7 @@ create table digest_chain (
     sha256 text not null,
     signature text not null,
     end_ms integer not null,
-    primary key (trail_arn, region, is_backfill)
+    primary key (trail_arn, account, region, is_backfill)
 ) strict, without rowid;
 
 -- Digests that have been made and are not yet delivered. Key and body are fixed before the first upload, so that every
@@ -97,9 +98,9 @@ update outbox set dedupe = 'upload:' || json_extract(step, '$.log_file_id') wher
 create trigger digest_insert after insert on digest
 begin
     insert or replace into digest_chain
-        (trail_arn, region, is_backfill, digest_run_id, bucket, key, sha256, signature, end_ms)
-    values (new.trail_arn, new.region, new.is_backfill, new.digest_run_id, new.bucket, new.key, new.sha256,
-            new.signature, new.end_ms);
+        (trail_arn, account, region, is_backfill, digest_run_id, bucket, key, sha256, signature, end_ms)
+    values (new.trail_arn, new.account, new.region, new.is_backfill, new.digest_run_id, new.bucket, new.key,
+            new.sha256, new.signature, new.end_ms);
     insert into outbox (step, dedupe, due_ms, created_ms)
     values (json_object('kind', 'upload_digest', 'digest_id', new.digest_id), 'upload_digest:' || new.digest_id,
             new.made_ms, new.made_ms);

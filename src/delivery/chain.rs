@@ -2,10 +2,12 @@
 //!
 //! A trail that is validated gets a digest for each hour of its run, in its home region and in each region that has
 //! had a log file since the run began; there, the first one begins where the run does. (AWS writes digests for all
-//! regions of the account: most of them would say nothing, twenty times an hour.) A digest names the log files that were
-//! delivered in its hour, whatever their slot. A log file that is delivered only after the last digest of its run gets
-//! a backfill digest, which has a chain of its own. Digests are chained by what they say, not by what is in the bucket:
-//! one that cannot be delivered holds up no other.
+//! regions of the account: most of them would say nothing, twenty times an hour.) An organization trail has digests for
+//! each account that had a log file.
+//!
+//! A digest names the log files that were delivered in its hour, whatever their slot. A log file that is delivered only
+//! after the last digest of its run gets a backfill digest, which has a chain of its own. Digests are chained by what
+//! they say, not by what is in the bucket: one that cannot be delivered holds up no other.
 
 use std::collections::BTreeSet;
 use std::io::Write;
@@ -14,6 +16,7 @@ use flate2::{Compression, GzBuilder};
 
 use super::digest::{self, Subject};
 use super::{Delivered, Delivery, DeliveryError, Outcome, failed};
+use crate::event::own::WrittenObject;
 use crate::policy::cloudtrail::Deliverer;
 use crate::store::{Digest, DigestedFile, Item, Link, Run, Trail, Work};
 use crate::targets::LogFileObject;
@@ -27,6 +30,29 @@ struct Batch<'a> {
     work: &'a Work,
     until_ms: i64,
     now_ms: i64,
+}
+
+/// What a chain of digests is of.
+#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+struct Place<'a> {
+    account: &'a str,
+    region: &'a str,
+}
+
+impl<'a> Place<'a> {
+    fn of_file(file: &'a DigestedFile) -> Self {
+        Self {
+            account: &file.account,
+            region: &file.region,
+        }
+    }
+
+    fn of_link(link: &'a Link) -> Self {
+        Self {
+            account: &link.account,
+            region: &link.region,
+        }
+    }
 }
 
 impl Delivery {
@@ -101,17 +127,19 @@ impl Delivery {
 
     async fn make(&self, batch: Batch<'_>) -> Result<Vec<Digest>, DeliveryError> {
         let mut made = Vec::new();
-        for region in batch.regions() {
-            let link = batch.link(region);
+        for place in batch.places() {
+            let Place { account, region } = place;
+            let link = batch.link(place);
             let files: Vec<&DigestedFile> = batch
                 .work
                 .files
                 .iter()
-                .filter(|file| file.region == region)
+                .filter(|file| Place::of_file(file) == place)
                 .collect();
             let (start_ms, end_ms) = batch.period(link, &files);
             let subject = Subject {
-                account: &batch.trail.account,
+                account,
+                organization: batch.trail.organization_id.as_deref(),
                 trail_name: &batch.trail.name,
                 home_region: &batch.trail.home_region,
                 region,
@@ -129,7 +157,7 @@ impl Delivery {
                 id: 0,
                 trail_id: batch.trail.id,
                 trail_arn: batch.trail.arn(),
-                account: batch.trail.account.clone(),
+                account: account.to_owned(),
                 region: region.to_owned(),
                 bucket: batch.trail.s3_bucket_name.clone(),
                 key: draft.key,
@@ -173,28 +201,54 @@ impl Delivery {
                 .iter()
                 .map(|time| ("x-amz-meta-backfill-generation-timestamp", time.as_str())),
         );
-        let object = LogFileObject {
+        let trail = self.store.trail_by_id(digest.trail_id).await?;
+        let bytes = gzip(&digest.body)?;
+        let call = self.put_object(WrittenObject {
             account: &digest.account,
             region: &digest.region,
             bucket: &digest.bucket,
             key: &digest.key,
             kms_key_id: None,
+            bytes: u64::try_from(bytes.len()).unwrap_or(u64::MAX),
+        });
+        let object = LogFileObject {
+            // The bucket of an organization trail is not of the account whose digest this is.
+            account: trail
+                .as_ref()
+                .map_or(&digest.account, |trail| &trail.account),
+            region: trail
+                .as_ref()
+                .map_or(&digest.region, |trail| &trail.home_region),
+            bucket: &digest.bucket,
+            key: &digest.key,
+            kms_key_id: None,
             metadata: &metadata,
-            bytes: gzip(&digest.body)?.into(),
-            deliverer: Some(Deliverer {
+            bytes: bytes.into(),
+            deliverer: trail.as_ref().map(|trail| Deliverer {
                 trail_arn: &digest.trail_arn,
-                account: &digest.account,
+                account: &trail.account,
                 region: &digest.region,
             }),
         };
         match self.targets.put_log_file(object).await {
             Ok(()) => {
-                self.store.digest_delivered(&digest, now_ms).await?;
+                let records = self.own_records(vec![call], &digest.key, now_ms).await?;
+                self.store
+                    .digest_delivered(&digest, records, now_ms)
+                    .await?;
                 Ok(Outcome::Done(Some(Delivered::Digest {
                     trail_arn: digest.trail_arn,
                     bucket: digest.bucket,
                     key: digest.key,
                 })))
+            }
+            // Trail and bucket are both gone: nobody is left who wants the digest.
+            Err(error)
+                if error.code == "NoSuchBucket" && trail.is_some_and(|trail| trail.is_deleted) =>
+            {
+                self.store.digest_given_up(&digest).await?;
+                self.store.outbox_done(item).await?;
+                Ok(Outcome::Done(None))
             }
             Err(error) => {
                 self.store
@@ -211,22 +265,27 @@ impl Delivery {
 }
 
 impl<'a> Batch<'a> {
-    /// The regions that get a digest, in order.
-    fn regions(&self) -> BTreeSet<&'a str> {
-        let mut regions: BTreeSet<&str> =
-            self.work.files.iter().map(|file| &*file.region).collect();
+    /// The places that get a digest, in order.
+    fn places(&self) -> BTreeSet<Place<'a>> {
+        let mut places: BTreeSet<Place<'_>> = self.work.files.iter().map(Place::of_file).collect();
         if self.run.is_some() {
-            regions.insert(&self.trail.home_region);
+            places.insert(Place {
+                account: &self.trail.account,
+                region: &self.trail.home_region,
+            });
             let goes_on = |link: &&Link| self.continues(link) && self.trail.covers(&link.region);
             let links = self.work.links.iter().filter(goes_on);
-            regions.extend(links.map(|link| &*link.region));
+            places.extend(links.map(Place::of_link));
         }
-        regions
+        places
     }
 
-    /// The newest digest of the region, of whichever run.
-    fn link(&self, region: &str) -> Option<&'a Link> {
-        self.work.links.iter().find(|link| link.region == region)
+    /// The newest digest of the place, of whichever run.
+    fn link(&self, place: Place<'_>) -> Option<&'a Link> {
+        self.work
+            .links
+            .iter()
+            .find(|link| Place::of_link(link) == place)
     }
 
     /// Whether the next digest names this one.

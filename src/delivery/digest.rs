@@ -17,6 +17,8 @@ const HASH_ALGORITHM: &str = "SHA-256";
 #[derive(Clone, Copy, Debug)]
 pub struct Subject<'a> {
     pub account: &'a str,
+    /// Id of the organization, if the trail is one's.
+    pub organization: Option<&'a str>,
     pub trail_name: &'a str,
     /// Where the trail was made.
     pub home_region: &'a str,
@@ -93,15 +95,13 @@ fn key(subject: Subject<'_>) -> String {
         region,
         ..
     } = subject;
-    let prefix = subject
-        .prefix
-        .map(|prefix| format!("{prefix}/"))
-        .unwrap_or_default();
+    let folder = |name: Option<&str>| name.map(|name| format!("{name}/")).unwrap_or_default();
+    let (prefix, organization) = (folder(subject.prefix), folder(subject.organization));
     let end = utc(subject.end_ms);
     let (day, second) = (end.format("%Y/%m/%d"), end.format("%Y%m%dT%H%M%SZ"));
     let suffix = if subject.is_backfill { "_backfill" } else { "" };
     format!(
-        "{prefix}AWSLogs/{account}/CloudTrail-Digest/{region}/{day}/\
+        "{prefix}AWSLogs/{organization}{account}/CloudTrail-Digest/{region}/{day}/\
          {account}_CloudTrail-Digest_{region}_{trail_name}_{home_region}_{second}{suffix}.json.gz"
     )
 }
@@ -172,6 +172,7 @@ mod tests {
     /// The hour of AWS's sample: 2015-08-17, 14:01:31 to 15:01:31.
     const SAMPLE: Subject<'static> = Subject {
         account: "111122223333",
+        organization: None,
         trail_name: "your-trail-name",
         home_region: "us-east-2",
         region: "us-east-2",
@@ -188,6 +189,7 @@ mod tests {
     fn file(key: &str, oldest_ms: i64, newest_ms: i64) -> DigestedFile {
         DigestedFile {
             id: 1,
+            account: "111122223333".to_owned(),
             region: "us-east-2".to_owned(),
             bucket: "amzn-s3-demo-bucket".to_owned(),
             key: key.to_owned(),
@@ -208,6 +210,13 @@ mod tests {
                     ..SAMPLE
                 },
                 format!("team/a/{KEY}"),
+            ),
+            (
+                Subject {
+                    organization: Some("o-exampleorgid"),
+                    ..SAMPLE
+                },
+                KEY.replace("AWSLogs/", "AWSLogs/o-exampleorgid/"),
             ),
             (
                 Subject {
@@ -237,6 +246,7 @@ mod tests {
             file("two", 1_439_822_647_000, 1_439_823_147_999),
         ];
         let previous = Link {
+            account: "111122223333".to_owned(),
             region: "us-east-2".to_owned(),
             run_id: 1,
             bucket: "before".to_owned(),

@@ -306,13 +306,8 @@ impl Delivery {
         kms_key_id: Option<&str>,
         bytes: usize,
     ) -> Vec<OwnCall> {
-        let place = self.targets.bucket_place(&file.bucket);
-        let (account, region) = match &place {
-            Some(place) => (place.account.as_str(), place.region.as_str()),
-            None => (file.account.as_str(), region),
-        };
         let object = WrittenObject {
-            account,
+            account: &file.account,
             region,
             bucket: &file.bucket,
             key: &file.key,
@@ -323,8 +318,20 @@ impl Delivery {
             .and_then(|key| OwnCall::generate_data_key(key, trail_arn, &file.bucket, &file.key));
         key_used
             .into_iter()
-            .chain([OwnCall::put_object(object)])
+            .chain([self.put_object(object)])
             .collect()
+    }
+
+    /// The call that has written an object; account and region are the bucket's where that is known.
+    fn put_object(&self, object: WrittenObject<'_>) -> OwnCall {
+        match self.targets.bucket_place(object.bucket) {
+            Some(place) => OwnCall::put_object(WrittenObject {
+                account: &place.account,
+                region: &place.region,
+                ..object
+            }),
+            None => OwnCall::put_object(object),
+        }
     }
 
     /// The records of calls that this delivery has made; `seed` names what it delivers. Data events that no trail takes

@@ -8,7 +8,7 @@ use sqlx::sqlite::SqliteRow;
 use sqlx::{FromRow, QueryBuilder, Row};
 
 use super::outbox::{Item, Step, done, enqueue};
-use super::{Error, Store, Tx};
+use super::{Error, NewEvent, Store, Tx, riders};
 
 /// When a trail was changed.
 #[derive(Clone, Copy, Debug)]
@@ -41,7 +41,8 @@ pub struct Run {
 /// The newest digest of a chain.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Link {
-    /// Region that the chain covers.
+    /// Account and region that the chain covers.
+    pub account: String,
     pub region: String,
     /// The run that it was made in; 0 of backfill digests.
     pub run_id: i64,
@@ -58,6 +59,7 @@ pub struct Link {
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct DigestedFile {
     pub id: i64,
+    pub account: String,
     pub region: String,
     pub bucket: String,
     pub key: String,
@@ -85,8 +87,8 @@ pub struct Digest {
     pub id: i64,
     pub trail_id: i64,
     pub trail_arn: String,
+    /// Account and region that it covers.
     pub account: String,
-    /// Region that it covers.
     pub region: String,
     pub bucket: String,
     pub key: String,
@@ -145,7 +147,7 @@ impl Store {
                 .fetch_all(&mut *reading)
                 .await?;
         let files = sqlx::query_as(
-            "select id, region, bucket, key, sha256, oldest_ms, newest_ms, delivered_ms from log_file
+            "select id, account, region, bucket, key, sha256, oldest_ms, newest_ms, delivered_ms from log_file
              where trail_id = $1 and awaits = $2 and delivered_ms <= $3 order by id",
         )
         .bind(trail_id)
@@ -194,15 +196,27 @@ impl Store {
             .await
     }
 
-    /// Ends the delivery of a digest. A trigger notes the success and ends the step; the chain keeps what the next
-    /// digest names.
-    pub async fn digest_delivered(&self, digest: &Digest, now_ms: i64) -> Result<(), Error> {
-        sqlx::query("update digest set delivered_ms = $2 where digest_id = $1")
+    /// Ends the delivery of a digest, with the records of what it called. A trigger notes the success and ends the
+    /// step; the chain keeps what the next digest names.
+    pub async fn digest_delivered(
+        &self,
+        digest: &Digest,
+        records: Vec<NewEvent>,
+        now_ms: i64,
+    ) -> Result<(), Error> {
+        let delivered = sqlx::query("update digest set delivered_ms = $2 where digest_id = $1")
             .bind(digest.id)
-            .bind(now_ms)
-            .execute(&mut *self.connections.write().await?)
-            .await?;
-        Ok(())
+            .bind(now_ms);
+        if records.is_empty() {
+            delivered
+                .execute(&mut *self.connections.write().await?)
+                .await?;
+            return Ok(());
+        }
+        let mut tx = self.begin().await?;
+        riders::store(&mut tx, records).await?;
+        delivered.execute(&mut *tx).await?;
+        tx.commit().await
     }
 
     /// Forgets a digest that cannot be delivered.
@@ -387,6 +401,7 @@ impl FromRow<'_, SqliteRow> for Run {
 impl FromRow<'_, SqliteRow> for Link {
     fn from_row(row: &SqliteRow) -> Result<Self, Error> {
         Ok(Self {
+            account: row.try_get("account")?,
             region: row.try_get("region")?,
             run_id: row.try_get("digest_run_id")?,
             bucket: row.try_get("bucket")?,
@@ -402,6 +417,7 @@ impl FromRow<'_, SqliteRow> for DigestedFile {
     fn from_row(row: &SqliteRow) -> Result<Self, Error> {
         Ok(Self {
             id: row.try_get("id")?,
+            account: row.try_get("account")?,
             region: row.try_get("region")?,
             bucket: row.try_get("bucket")?,
             key: row.try_get("key")?,

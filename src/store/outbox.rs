@@ -248,22 +248,21 @@ impl Store {
     /// Up to `limit` steps that are due, the earliest first; one that waits for others only when none of those is left,
     /// and by itself.
     pub async fn outbox_due(&self, now_ms: i64, limit: u32) -> Result<Vec<Item>, Error> {
-        let mut reading = self.connections.read().await?;
-        for (waits, limit) in [(false, limit), (true, limit.min(1))] {
-            let due: Vec<Item> = sqlx::query_as(
-                "select id, step, created_ms, attempts from outbox
-                 where waits = $1 and due_ms <= $2 order by due_ms, id limit $3",
-            )
-            .bind(waits)
-            .bind(now_ms)
-            .bind(limit)
-            .fetch_all(&mut *reading)
-            .await?;
-            if !due.is_empty() {
-                return Ok(due);
-            }
-        }
-        Ok(Vec::new())
+        sqlx::query_as(
+            "with ready as (
+                 select id, due_ms, step, created_ms, attempts from outbox
+                 where waits = 0 and due_ms <= $1 order by due_ms, id limit $2
+             ), waiting as (
+                 select id, due_ms, step, created_ms, attempts from outbox
+                 where waits = 1 and due_ms <= $1 and not exists (select 1 from ready)
+                 order by due_ms, id limit min($2, 1)
+             )
+             select * from ready union all select * from waiting order by due_ms, id",
+        )
+        .bind(now_ms)
+        .bind(limit)
+        .fetch_all(&mut *self.connections.read().await?)
+        .await
     }
 
     /// When the next step is due.

@@ -1,6 +1,7 @@
 //! Digests: who gets one and when, how they are chained, what becomes of one that cannot be delivered.
 
 use aws_sdk_cloudtrail::Client;
+use aws_sdk_cloudtrail::types::{DataResource, EventSelector};
 use chrono::TimeDelta;
 use flate2::read::GzDecoder;
 use http::StatusCode;
@@ -457,4 +458,74 @@ async fn a_restart_between_any_two_steps_makes_the_same_chain() {
         let named: Vec<_> = digests.iter().flat_map(Digest::files).collect();
         assert_eq!(named.len(), 1, "{steps_done}");
     }
+}
+
+#[tokio::test]
+async fn an_organization_trail_has_a_chain_for_each_account() {
+    const MEMBER: &str = "444455556666";
+    let app = TestApp::with("--organization o-exampleorgid:111122223333,444455556666").await;
+    app.bucket("logs").await;
+    let sdk = app.sdk();
+    sdk.create_trail()
+        .name("main")
+        .s3_bucket_name("logs")
+        .enable_log_file_validation(true)
+        .is_organization_trail(true)
+        .send()
+        .await
+        .unwrap();
+    sdk.start_logging().name("main").send().await.unwrap();
+    let member = app.sdk_of(MEMBER, "us-east-1");
+    member.list_trails().send().await.unwrap();
+    app.advance(TimeDelta::hours(2)).await;
+
+    for account in [ACCOUNT, MEMBER] {
+        let folder = format!("AWSLogs/o-exampleorgid/{account}/CloudTrail-Digest/us-east-1/");
+        let mut bodies = Vec::new();
+        for key in app.object_keys("logs").await {
+            if key.starts_with(&folder) {
+                let (_, bytes) = app.object("logs", &key).await;
+                let body: Value = serde_json::from_reader(GzDecoder::new(bytes.as_ref())).unwrap();
+                assert_eq!(body["awsAccountId"], account);
+                bodies.push(body);
+            }
+        }
+        let [first, second] = bodies.as_slice() else {
+            panic!("{account} has {} digests", bodies.len())
+        };
+        let named = first["logFiles"][0]["s3Object"].as_str().unwrap();
+        assert!(named.starts_with(&format!("AWSLogs/o-exampleorgid/{account}/CloudTrail/")));
+        assert_eq!(first["logFiles"].as_array().unwrap().len(), 1);
+        assert_eq!(second["previousDigestS3Object"], first["digestS3Object"]);
+    }
+}
+
+/// A trail that takes the data events of its bucket takes the writing of its digests too.
+#[tokio::test]
+async fn the_writing_of_a_digest_is_recorded() {
+    let app = TestApp::new().await;
+    let sdk = app.validated_trail(false).await;
+    let objects = DataResource::builder()
+        .r#type("AWS::S3::Object")
+        .values("arn:aws:s3:::logs/")
+        .build();
+    let selector = EventSelector::builder().data_resources(objects).build();
+    sdk.put_event_selectors()
+        .trail_name("main")
+        .event_selectors(selector)
+        .send()
+        .await
+        .unwrap();
+    app.advance(TimeDelta::minutes(61)).await;
+    let digest = app.digests().await.remove(0);
+    let writes = app.events().await;
+    let write = writes
+        .iter()
+        .find(|event| event["requestParameters"]["key"] == digest.key.as_str())
+        .unwrap();
+    assert_eq!(write["eventName"], "PutObject");
+    assert_eq!(
+        write["userIdentity"]["invokedBy"],
+        "cloudtrail.amazonaws.com"
+    );
 }
