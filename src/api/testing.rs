@@ -16,7 +16,6 @@ use super::{Cx, OwnCalls, operations};
 use crate::client::{self, Trust};
 use crate::clock::{Clock, Ids};
 use crate::config::PolicyCheck;
-use crate::event::select::Selectors;
 use crate::http::connections::{Limits, serve};
 use crate::keys::Keys;
 use crate::store::{Store, Trail};
@@ -132,28 +131,12 @@ async fn stub() -> Uri {
 /// A trail as CreateTrail makes it from a name and a bucket.
 pub(super) fn trail(account: &str, home_region: &str, name: &str) -> Trail {
     Trail {
-        id: 0,
         account: account.to_owned(),
         home_region: home_region.to_owned(),
         name: name.to_owned(),
         s3_bucket_name: "logs".to_owned(),
-        s3_key_prefix: None,
-        sns_topic_name: None,
-        sns_topic_arn: None,
         include_global_service_events: true,
-        is_multi_region: false,
-        log_file_validation: false,
-        cloud_watch_logs_log_group_arn: None,
-        cloud_watch_logs_role_arn: None,
-        kms_key_id: None,
-        is_logging: false,
-        start_logging_ms: None,
-        stop_logging_ms: None,
-        selectors: Selectors::default(),
-        has_custom_selectors: false,
-        insight_selectors: Vec::new(),
         recursive_logging: true,
-        is_deleted: false,
-        organization_id: None,
+        ..Trail::default()
     }
 }

@@ -16,7 +16,6 @@ use super::forms::{self, TrailName};
 use super::settings::{Settings, SettingsInput};
 use super::tags::{self, Tag};
 use super::{Cx, Empty, Timestamp, organizations, page_after, page_token};
-use crate::event::select::Selectors;
 use crate::store::{DeliveryStatus, Trail, TrailError};
 use crate::targets::TargetError;
 
@@ -86,31 +85,15 @@ pub(super) async fn create_trail(cx: Cx, input: CreateTrailInput) -> Result<Trai
         .as_ref()
         .map_or(&cx.account, |organization| &organization.management_account);
     let mut trail = Trail {
-        id: 0,
         account: owner.clone(),
         home_region: cx.region.clone(),
         name: settings.name.clone(),
-        s3_bucket_name: String::new(),
-        s3_key_prefix: None,
-        sns_topic_name: None,
-        sns_topic_arn: None,
         include_global_service_events: true,
-        is_multi_region: false,
-        log_file_validation: false,
-        cloud_watch_logs_log_group_arn: None,
-        cloud_watch_logs_role_arn: None,
-        kms_key_id: None,
-        is_logging: false,
-        start_logging_ms: None,
-        stop_logging_ms: None,
-        selectors: Selectors::default(),
-        has_custom_selectors: false,
-        insight_selectors: Vec::new(),
         recursive_logging: true,
-        is_deleted: false,
         organization_id: organization
             .as_ref()
             .map(|organization| organization.id.clone()),
+        ..Trail::default()
     };
     Settings::check(&cx, settings, &trail)
         .await?

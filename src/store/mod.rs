@@ -13,6 +13,7 @@ mod identities;
 mod organizations;
 mod outbox;
 mod riders;
+mod status;
 mod trails;
 
 use std::borrow::Cow;
@@ -38,6 +39,7 @@ pub use events::{
 };
 pub use identities::IamUser;
 pub use outbox::{Backlog, Candidate, CutFile, Item, LogFile, LogFileRecord, Step};
+pub use status::{DeliveryStatus, Outcome};
 pub use trails::*;
 
 pub(crate) use connections::Tx;

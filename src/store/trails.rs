@@ -1,4 +1,4 @@
-//! Trails: what they are set to, their selectors and tags, and how their delivery fares.
+//! Trails: what they are set to, their selectors and tags.
 //!
 //! Rows in, rows out; the one rule kept here is the one that needs a transaction: how many trails a region may have,
 //! and how many tags a trail. Every change of a trail that may log moves [`Store::trails_version`] once
@@ -12,6 +12,7 @@ use sqlx::sqlite::SqliteRow;
 use sqlx::{FromRow, Row, SqliteExecutor};
 
 use super::digests::{Change, Ending, runs_follow};
+use super::status::DeliveryStatus;
 use super::{Error, Store, Tx, is_unique_violation};
 use crate::aws::arn::{Arn, partition};
 use crate::event::select::{InsightSelector, Selectors};
@@ -72,24 +73,6 @@ pub enum TrailError {
     RegionFull { region: String },
     #[error(transparent)]
     Store(#[from] Error),
-}
-
-/// How delivery to one region's part of the bucket fares. Times are milliseconds since the epoch.
-#[derive(Clone, Debug, Default, PartialEq, Eq)]
-pub struct DeliveryStatus {
-    pub log_files: Outcome,
-    pub notifications: Outcome,
-    pub digests: Outcome,
-    pub logs: Outcome,
-}
-
-/// The last outcomes of one kind of delivery.
-#[derive(Clone, Debug, Default, PartialEq, Eq)]
-pub struct Outcome {
-    pub succeeded_ms: Option<i64>,
-    pub attempted_ms: Option<i64>,
-    /// Code of the failure that no success has followed.
-    pub error: Option<String>,
 }
 
 impl Trail {
@@ -417,87 +400,12 @@ impl Store {
             .await
     }
 
-    /// How delivery from `region` fares; all empty where nothing was tried yet.
-    pub async fn delivery_status_get(
-        &self,
-        trail_id: i64,
-        region: &str,
-    ) -> Result<DeliveryStatus, Error> {
-        let status =
-            sqlx::query_as("select * from delivery_status where trail_id = $1 and region = $2")
-                .bind(trail_id)
-                .bind(region)
-                .fetch_optional(&mut *self.connections.read().await?)
-                .await?;
-        Ok(status.unwrap_or_default())
-    }
-
     /// Commits a change of trails and tells those who keep them in memory.
     pub(super) async fn trails_commit(&self, tx: Tx) -> Result<(), Error> {
         tx.commit().await?;
         self.trails_version.fetch_add(1, Ordering::Release);
         Ok(())
     }
-}
-
-/// Two methods for each kind of delivery. A trail that was deleted meanwhile gets no status.
-macro_rules! outcomes {
-    ($($what:literal $column:literal $succeeded:ident $failed:ident;)*) => {
-        impl Store {
-            $(
-                #[doc = concat!("Notes that ", $what, " of `region` succeeded.")]
-                pub async fn $succeeded(
-                    &self,
-                    trail_id: i64,
-                    region: &str,
-                    now_ms: i64,
-                ) -> Result<(), Error> {
-                    sqlx::query(concat!(
-                        "insert into delivery_status (trail_id, region, ", $column, "_ms, ", $column, "_attempt_ms) ",
-                        "select trail_id, $2, $3, $3 from trail where trail_id = $1 ",
-                        "on conflict (trail_id, region) do update set ",
-                        $column, "_ms = $3, ", $column, "_attempt_ms = $3, ", $column, "_error = null",
-                    ))
-                    .bind(trail_id)
-                    .bind(region)
-                    .bind(now_ms)
-                    .execute(&mut *self.connections.write().await?)
-                    .await?;
-                    Ok(())
-                }
-
-                #[doc = concat!("Notes that ", $what, " of `region` failed with the service's error `code`.")]
-                pub async fn $failed(
-                    &self,
-                    trail_id: i64,
-                    region: &str,
-                    now_ms: i64,
-                    code: &str,
-                ) -> Result<(), Error> {
-                    sqlx::query(concat!(
-                        "insert into delivery_status (trail_id, region, ", $column, "_attempt_ms, ", $column, "_error) ",
-                        "select trail_id, $2, $3, $4 from trail where trail_id = $1 ",
-                        "on conflict (trail_id, region) do update set ",
-                        $column, "_attempt_ms = $3, ", $column, "_error = $4",
-                    ))
-                    .bind(trail_id)
-                    .bind(region)
-                    .bind(now_ms)
-                    .bind(code)
-                    .execute(&mut *self.connections.write().await?)
-                    .await?;
-                    Ok(())
-                }
-            )*
-        }
-    };
-}
-
-outcomes! {
-    "the delivery of a log file"     "delivery"     delivery_succeeded     delivery_failed;
-    "a notification"                 "notification" notification_succeeded notification_failed;
-    "the delivery of a digest"       "digest"       digest_succeeded       digest_failed;
-    "the delivery to a log group"    "logs"         logs_succeeded         logs_failed;
 }
 
 /// How many trails the regions have that trail $4 of account $1 with home $2 covers, if it is multi-region as $3 says.
@@ -638,28 +546,6 @@ impl FromRow<'_, SqliteRow> for Trail {
     }
 }
 
-impl FromRow<'_, SqliteRow> for DeliveryStatus {
-    fn from_row(row: &SqliteRow) -> Result<Self, Error> {
-        let outcome = |succeeded, attempted, error| {
-            Ok::<_, Error>(Outcome {
-                succeeded_ms: row.try_get(succeeded)?,
-                attempted_ms: row.try_get(attempted)?,
-                error: row.try_get(error)?,
-            })
-        };
-        Ok(Self {
-            log_files: outcome("delivery_ms", "delivery_attempt_ms", "delivery_error")?,
-            notifications: outcome(
-                "notification_ms",
-                "notification_attempt_ms",
-                "notification_error",
-            )?,
-            digests: outcome("digest_ms", "digest_attempt_ms", "digest_error")?,
-            logs: outcome("logs_ms", "logs_attempt_ms", "logs_error")?,
-        })
-    }
-}
-
 #[cfg(test)]
 mod tests {
     use tempfile::TempDir;
@@ -679,29 +565,16 @@ mod tests {
 
     fn trail(home_region: &str, name: &str, is_multi_region: bool) -> Trail {
         Trail {
-            id: 0,
             account: "111122223333".to_owned(),
             home_region: home_region.to_owned(),
             name: name.to_owned(),
             s3_bucket_name: "logs".to_owned(),
             s3_key_prefix: Some("pre".to_owned()),
-            sns_topic_name: None,
-            sns_topic_arn: None,
             include_global_service_events: true,
             is_multi_region,
             log_file_validation: true,
-            cloud_watch_logs_log_group_arn: None,
-            cloud_watch_logs_role_arn: None,
-            kms_key_id: None,
-            is_logging: false,
-            start_logging_ms: None,
-            stop_logging_ms: None,
-            selectors: Selectors::default(),
-            has_custom_selectors: false,
-            insight_selectors: Vec::new(),
             recursive_logging: true,
-            is_deleted: false,
-            organization_id: None,
+            ..Trail::default()
         }
     }
 
@@ -922,51 +795,6 @@ mod tests {
             .trail_get_with_status("111122223333", "eu-west-1", "main", "eu-west-1")
             .await;
         assert_eq!(none.unwrap(), None);
-    }
-
-    #[tokio::test]
-    async fn a_success_makes_good_the_failure_before() {
-        let (store, _folder) = store().await;
-        let id = store
-            .trail_insert(&trail("us-east-1", "main", true), &[], 5)
-            .await
-            .unwrap();
-        let status = || store.delivery_status_get(id, "eu-west-1");
-        let outcome = |succeeded_ms, attempted_ms, error: Option<&str>| Outcome {
-            succeeded_ms,
-            attempted_ms,
-            error: error.map(str::to_owned),
-        };
-        store
-            .notification_failed(id, "eu-west-1", 5, "NotFound")
-            .await
-            .unwrap();
-        assert_eq!(
-            status().await.unwrap().notifications,
-            outcome(None, Some(5), Some("NotFound"))
-        );
-        store
-            .notification_succeeded(id, "eu-west-1", 6)
-            .await
-            .unwrap();
-        assert_eq!(
-            status().await.unwrap().notifications,
-            outcome(Some(6), Some(6), None)
-        );
-        store
-            .notification_failed(id, "eu-west-1", 7, "NotFound")
-            .await
-            .unwrap();
-        assert_eq!(
-            status().await.unwrap().notifications,
-            outcome(Some(6), Some(7), Some("NotFound"))
-        );
-        store.logs_failed(id, "eu-west-1", 8, "X").await.unwrap();
-        store.digest_failed(id, "eu-west-1", 9, "Y").await.unwrap();
-        let all = status().await.unwrap();
-        assert_eq!(all.logs, outcome(None, Some(8), Some("X")));
-        assert_eq!(all.digests, outcome(None, Some(9), Some("Y")));
-        assert_eq!(all.log_files, Outcome::default());
     }
 
     #[tokio::test]
