@@ -1,17 +1,17 @@
-//! Recorded events: appended for many callers by one commit, read by page.
+//! Recorded events: appended for many callers by one commit, exported in their order.
 //!
-//! An event, its resources and the outbox rows of the trails that take it are written in one transaction, or not at
-//! all. The record itself is opaque text here.
+//! An event and the outbox rows of the trails that take it are written in one transaction, or not at all. The record
+//! itself is opaque text here. How LookupEvents finds it is store/search.rs's matter.
 
 use std::collections::HashSet;
 use std::sync::atomic::Ordering;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
-use sqlx::sqlite::SqliteRow;
-use sqlx::{FromRow, QueryBuilder, Row, Sqlite};
+use sqlx::{QueryBuilder, Sqlite};
 use tokio::sync::oneshot;
 
 use super::connections::Connections;
+use super::search::Filler;
 use super::{Error, Store, is_unique_violation};
 use crate::event::NamedResource;
 
@@ -59,64 +59,6 @@ impl Slot {
     }
 }
 
-/// A stored event, as LookupEvents answers with it.
-#[derive(Clone, Debug)]
-pub struct EventRow {
-    pub id: i64,
-    pub event_id: String,
-    pub time_ms: i64,
-    pub source: String,
-    pub name: String,
-    pub read_only: Option<bool>,
-    pub user_name: Option<String>,
-    pub access_key_id: Option<String>,
-    /// JSON list of [`NamedResource`].
-    pub resources: String,
-    pub record: String,
-}
-
-impl FromRow<'_, SqliteRow> for EventRow {
-    fn from_row(row: &SqliteRow) -> Result<Self, Error> {
-        Ok(Self {
-            id: row.try_get("id")?,
-            event_id: row.try_get("event_id")?,
-            time_ms: row.try_get("time_ms")?,
-            source: row.try_get("source")?,
-            name: row.try_get("name")?,
-            read_only: row.try_get("read_only")?,
-            user_name: row.try_get("user_name")?,
-            access_key_id: row.try_get("access_key_id")?,
-            resources: row.try_get("resources")?,
-            record: row.try_get("record")?,
-        })
-    }
-}
-
-/// What LookupEvents asks for: management events of one account and region.
-#[derive(Clone, Debug)]
-pub struct EventFilter {
-    pub account: String,
-    pub region: String,
-    /// Inclusive.
-    pub since_ms: i64,
-    /// Inclusive.
-    pub until_ms: i64,
-    pub attribute: Option<EventAttribute>,
-}
-
-/// The one attribute that LookupEvents matches, exactly and by case.
-#[derive(Clone, Debug)]
-pub enum EventAttribute {
-    EventId(String),
-    EventName(String),
-    ReadOnly(bool),
-    Username(String),
-    ResourceType(String),
-    ResourceName(String),
-    EventSource(String),
-    AccessKeyId(String),
-}
-
 /// What the control API asks for: any events, in the order they were recorded. Every member narrows.
 #[derive(Clone, Debug, Default)]
 pub struct ExportFilter {
@@ -136,6 +78,7 @@ pub struct ExportFilter {
 #[derive(Clone, Debug)]
 pub(super) struct EventWriter {
     connections: Connections,
+    filler: Filler,
     waiting: Arc<Mutex<Vec<Pending>>>,
     turn: Arc<tokio::sync::Mutex<()>>,
 }
@@ -165,6 +108,7 @@ pub enum AppendError {
 impl EventWriter {
     pub(super) fn new(connections: Connections) -> Self {
         Self {
+            filler: Filler::open(connections.clone()),
             connections,
             waiting: Arc::default(),
             turn: Arc::default(),
@@ -177,7 +121,9 @@ impl EventWriter {
         let _turn = self.turn.lock().await;
         let waiting = std::mem::take(&mut *self.lock());
         if !waiting.is_empty() {
-            let mut outcomes = append(&self.connections, &waiting).await.map_err(Arc::new);
+            let mut outcomes = append(&self.connections, &self.filler, &waiting)
+                .await
+                .map_err(Arc::new);
             for pending in waiting.into_iter().rev() {
                 let outcome = match &mut outcomes {
                     Ok(outcomes) => Ok(outcomes.pop().unwrap_or_default()),
@@ -207,84 +153,6 @@ impl Store {
             self.event_bus.filled.notify_one();
         }
         Ok(appended)
-    }
-
-    /// Management events that match `filter`, newest first, from after the (`time_ms`, `id`) of an earlier page's end.
-    pub async fn event_page(
-        &self,
-        filter: &EventFilter,
-        after: Option<(i64, i64)>,
-        limit: u32,
-    ) -> Result<Vec<EventRow>, Error> {
-        let mut query = QueryBuilder::new(
-            "select e.id, e.event_id, e.time_ms, e.source, e.name, e.read_only, e.user_name, e.access_key_id,
-                    e.resources, e.record from event e",
-        );
-        // A resource's rows carry what orders and bounds the page, so that its index alone finds it.
-        let by_resource = match &filter.attribute {
-            Some(EventAttribute::ResourceType(kind)) => Some(("kind", kind)),
-            Some(EventAttribute::ResourceName(name)) => Some(("name", name)),
-            _ => None,
-        };
-        let (time, id) = if let Some((column, value)) = by_resource {
-            query.push(" join (select distinct event, time_ms, account, region from event_resource where account = ");
-            query
-                .push_bind(&filter.account)
-                .push(" and region = ")
-                .push_bind(&filter.region);
-            query
-                .push(format_args!(" and {column} = "))
-                .push_bind(value);
-            query
-                .push(" and time_ms between ")
-                .push_bind(filter.since_ms)
-                .push(" and ")
-                .push_bind(filter.until_ms);
-            query.push(") r on e.id = r.event where true");
-            ("r.time_ms", "r.event")
-        } else {
-            query
-                .push(" where e.category = 'Management' and e.account = ")
-                .push_bind(&filter.account);
-            query.push(" and e.region = ").push_bind(&filter.region);
-            query
-                .push(" and e.time_ms between ")
-                .push_bind(filter.since_ms)
-                .push(" and ")
-                .push_bind(filter.until_ms);
-            ("e.time_ms", "e.id")
-        };
-        let equal = match &filter.attribute {
-            Some(EventAttribute::EventId(value)) => Some(("event_id", value)),
-            Some(EventAttribute::EventName(value)) => Some(("name", value)),
-            Some(EventAttribute::Username(value)) => Some(("user_name", value)),
-            Some(EventAttribute::EventSource(value)) => Some(("source", value)),
-            Some(EventAttribute::AccessKeyId(value)) => Some(("access_key_id", value)),
-            _ => None,
-        };
-        if let Some((column, value)) = equal {
-            query
-                .push(format_args!(" and e.{column} = "))
-                .push_bind(value);
-        }
-        if let Some(EventAttribute::ReadOnly(value)) = &filter.attribute {
-            query.push(" and e.read_only = ").push_bind(value);
-        }
-        if let Some((time_ms, event)) = after {
-            query
-                .push(format_args!(" and ({time}, {id}) < ("))
-                .push_bind(time_ms)
-                .push(", ")
-                .push_bind(event)
-                .push(")");
-        }
-        query
-            .push(format_args!(" order by {time} desc, {id} desc limit "))
-            .push_bind(limit);
-        query
-            .build_query_as()
-            .fetch_all(&mut *self.connections.read().await?)
-            .await
     }
 
     /// Records that match `filter` in the order they were recorded, from after the event `after`; each with its id.
@@ -334,7 +202,11 @@ impl Store {
 }
 
 /// Stores what all callers in `waiting` bring in one transaction.
-async fn append(connections: &Connections, waiting: &[Pending]) -> Result<Vec<Appended>, Error> {
+async fn append(
+    connections: &Connections,
+    filler: &Filler,
+    waiting: &[Pending],
+) -> Result<Vec<Appended>, Error> {
     let events: Vec<&NewEvent> = waiting.iter().flat_map(|pending| &pending.events).collect();
     if events.len() <= ROWS {
         // One statement is its own transaction. It is tried without asking what it stored: a row of an answer would
@@ -344,24 +216,32 @@ async fn append(connections: &Connections, waiting: &[Pending]) -> Result<Vec<Ap
             .execute(&mut *connections.write().await?)
             .await;
         match stored {
-            Ok(_) => return Ok(vec![Appended::default(); waiting.len()]),
+            Ok(stored) => {
+                filler.stored(stored.last_insert_rowid());
+                return Ok(vec![Appended::default(); waiting.len()]);
+            }
             Err(error) if is_unique_violation(&error) => {}
             Err(error) => return Err(error),
         }
     }
     let mut stored: HashSet<String> = HashSet::with_capacity(events.len());
+    let mut newest = 0;
     let mut tx = connections.begin().await?;
     for rows in events.chunks(ROWS) {
-        let inserted: Vec<String> = insertion(
+        let inserted: Vec<(i64, String)> = insertion(
             rows,
-            " on conflict (event_id) do nothing returning event_id",
+            " on conflict (event_id) do nothing returning id, event_id",
         )
-        .build_query_scalar()
+        .build_query_as()
         .fetch_all(&mut *tx)
         .await?;
-        stored.extend(inserted);
+        newest = inserted.last().map_or(newest, |&(id, _)| id);
+        stored.extend(inserted.into_iter().map(|(_, event_id)| event_id));
     }
     tx.commit().await?;
+    if newest > 0 {
+        filler.stored(newest);
+    }
     // The first to bring an event has stored it; each further one, and what was there before, is a duplicate.
     Ok(waiting
         .iter()
@@ -376,8 +256,7 @@ async fn append(connections: &Connections, waiting: &[Pending]) -> Result<Vec<Ap
         .collect())
 }
 
-/// The statement that inserts events, with `ending` after its rows. Their resources and the cuts of their slots are
-/// written by triggers.
+/// The statement that inserts events, with `ending` after its rows. The cuts of their slots are written by a trigger.
 pub(super) fn insertion(events: &[&NewEvent], ending: &'static str) -> QueryBuilder<Sqlite> {
     let mut query = QueryBuilder::new(
         "insert into event (event_id, account, region, time_ms, slot_start_ms, slot_end_ms, source, name, read_only,

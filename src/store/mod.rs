@@ -7,12 +7,14 @@
 mod connections;
 mod digests;
 mod embedded;
+mod empty;
 mod event_bus;
 mod events;
 mod identities;
 mod organizations;
 mod outbox;
 mod riders;
+mod search;
 mod status;
 mod trails;
 
@@ -34,11 +36,10 @@ pub use sqlx::Error;
 pub use digests::{Change, Digest, DigestKey, DigestedFile, Link, Run, Work};
 pub use embedded::*;
 pub use event_bus::BusCandidate;
-pub use events::{
-    AppendError, Appended, EventAttribute, EventFilter, EventRow, ExportFilter, NewEvent, Slot,
-};
+pub use events::{AppendError, Appended, ExportFilter, NewEvent, Slot};
 pub use identities::IamUser;
 pub use outbox::{Backlog, Candidate, CutFile, Item, LogFile, LogFileRecord, Step};
+pub use search::{EventAttribute, EventFilter, EventRow};
 pub use status::{DeliveryStatus, Outcome};
 pub use trails::*;
 
@@ -78,6 +79,7 @@ const MIGRATIONS: &[(i64, &str, &str)] = &[
     (4, "organization", include_str!("../../migrations/0004_organization.sql")),
     (5, "records", include_str!("../../migrations/0005_records.sql")),
     (6, "digest", include_str!("../../migrations/0006_digest.sql")),
+    (7, "search", include_str!("../../migrations/0007_search.sql")),
 ];
 
 /// Version and name of every migration, in order.
@@ -94,13 +96,15 @@ impl Store {
         };
         let options = SqliteConnectOptions::new()
             .filename(path)
-            .create_if_missing(true)
             .journal_mode(SqliteJournalMode::Wal)
             .synchronous(synchronous)
             .foreign_keys(true)
             .busy_timeout(Duration::from_secs(5));
+        let is_new = empty::write_if_absent(path, lifetime == Lifetime::Kept)?;
         let mut writer = options.connect().await?;
-        migrator().run(&mut writer).await?;
+        if !is_new {
+            migrator().run(&mut writer).await?;
+        }
         let connections = Connections::new(writer, options.read_only(true));
         // The first caller need not wait for a connection to open.
         tokio::spawn({

@@ -1,0 +1,402 @@
+//! What LookupEvents finds, by page.
+//!
+//! The table of what events are found by is filled in behind them, a batch at a time (migrations/0007_search.sql): an
+//! event has seven rows and more in it, which nobody who makes a call waits for. A page is taken from that table and
+//! from the rows of the events that are not in it yet, in one statement, so none is missed and none is shown twice.
+
+use sqlx::sqlite::SqliteRow;
+use sqlx::{FromRow, QueryBuilder, Row};
+use tokio::sync::watch;
+use tracing::error;
+
+use super::connections::Connections;
+use super::{Error, Store};
+
+/// As many events may wait to be filled in: what a search reads row by row.
+const TAIL: i64 = 128;
+/// As many are filled in at a time, while others wait to write.
+const BATCH: i64 = 1_000;
+
+/// A stored event, as LookupEvents answers with it.
+#[derive(Clone, Debug)]
+pub struct EventRow {
+    pub id: i64,
+    pub event_id: String,
+    pub time_ms: i64,
+    pub source: String,
+    pub name: String,
+    pub read_only: Option<bool>,
+    pub user_name: Option<String>,
+    pub access_key_id: Option<String>,
+    /// JSON list of [`NamedResource`].
+    pub resources: String,
+    pub record: String,
+}
+
+impl FromRow<'_, SqliteRow> for EventRow {
+    fn from_row(row: &SqliteRow) -> Result<Self, Error> {
+        Ok(Self {
+            id: row.try_get("id")?,
+            event_id: row.try_get("event_id")?,
+            time_ms: row.try_get("time_ms")?,
+            source: row.try_get("source")?,
+            name: row.try_get("name")?,
+            read_only: row.try_get("read_only")?,
+            user_name: row.try_get("user_name")?,
+            access_key_id: row.try_get("access_key_id")?,
+            resources: row.try_get("resources")?,
+            record: row.try_get("record")?,
+        })
+    }
+}
+
+/// What LookupEvents asks for: management events of one account and region.
+#[derive(Clone, Debug)]
+pub struct EventFilter {
+    pub account: String,
+    pub region: String,
+    /// Inclusive.
+    pub since_ms: i64,
+    /// Inclusive.
+    pub until_ms: i64,
+    pub attribute: Option<EventAttribute>,
+}
+
+/// The one attribute that LookupEvents matches, exactly and by case.
+#[derive(Clone, Debug)]
+pub enum EventAttribute {
+    EventId(String),
+    EventName(String),
+    ReadOnly(bool),
+    Username(String),
+    ResourceType(String),
+    ResourceName(String),
+    EventSource(String),
+    AccessKeyId(String),
+}
+
+impl EventAttribute {
+    /// Its number in the table `search`, and what finds it in the row of an event (`e`): before the value and behind
+    /// it.
+    fn column(&self) -> (i64, &'static str, &'static str) {
+        match self {
+            // Found by the events' own index, so the table does not have it.
+            Self::EventId(_) => (-1, "e.event_id = ", ""),
+            Self::EventName(_) => (1, "e.name = ", ""),
+            Self::EventSource(_) => (2, "e.source = ", ""),
+            Self::ReadOnly(_) => (3, "e.read_only = ", ""),
+            Self::Username(_) => (4, "e.user_name = ", ""),
+            Self::AccessKeyId(_) => (5, "e.access_key_id = ", ""),
+            Self::ResourceType(_) => (
+                6,
+                "exists (select 1 from json_each(e.resources) where value ->> '$.kind' = ",
+                ")",
+            ),
+            Self::ResourceName(_) => (
+                7,
+                "exists (select 1 from json_each(e.resources) where value ->> '$.name' = ",
+                ")",
+            ),
+        }
+    }
+
+    fn value(&self) -> &str {
+        match self {
+            Self::ReadOnly(false) => "0",
+            Self::ReadOnly(true) => "1",
+            Self::EventId(value)
+            | Self::EventName(value)
+            | Self::EventSource(value)
+            | Self::Username(value)
+            | Self::AccessKeyId(value)
+            | Self::ResourceType(value)
+            | Self::ResourceName(value) => value,
+        }
+    }
+}
+
+/// Has what events are found by filled in, by a task of its own that ends with the last clone.
+#[derive(Clone, Debug)]
+pub(super) struct Filler(watch::Sender<i64>);
+
+impl Filler {
+    pub(super) fn open(connections: Connections) -> Self {
+        let (asked, mut newest) = watch::channel(0);
+        tokio::spawn(async move {
+            while newest.changed().await.is_ok() {
+                let newest = *newest.borrow_and_update();
+                if let Err(error) = fill(&connections, newest).await {
+                    // Until the next batch does, searches take longer.
+                    error!("cannot fill in what events are found by: {error}");
+                }
+            }
+        });
+        Self(asked)
+    }
+
+    /// The event `newest` has been stored. Wakes nobody unless enough have come together.
+    pub(super) fn stored(&self, newest: i64) {
+        self.0.send_if_modified(|asked| {
+            let ahead = newest - *asked;
+            // Ids begin anew after a reset.
+            if !(0..TAIL).contains(&ahead) {
+                *asked = newest;
+            }
+            ahead >= TAIL
+        });
+    }
+}
+
+/// Fills in up to the event `newest`, and gives others the turn to write in between.
+async fn fill(connections: &Connections, newest: i64) -> Result<(), Error> {
+    loop {
+        // Never beyond the last event: that may be an earlier one by now.
+        let filled = sqlx::query(
+            "insert or replace into search_progress (one, last_event)
+             select 1, min(last, filled + $2)
+             from (select min(coalesce(max(id), 0), $1) as last,
+                          coalesce((select last_event from search_progress), 0) as filled from event)
+             where filled < last",
+        )
+        .bind(newest)
+        .bind(BATCH)
+        .execute(&mut *connections.write().await?)
+        .await?;
+        if filled.rows_affected() == 0 {
+            return Ok(());
+        }
+    }
+}
+
+impl Store {
+    /// Management events that match `filter`, newest first, from after the (`time_ms`, `id`) of an earlier page's end.
+    pub async fn event_page(
+        &self,
+        filter: &EventFilter,
+        after: Option<(i64, i64)>,
+        limit: u32,
+    ) -> Result<Vec<EventRow>, Error> {
+        let attribute = filter.attribute.as_ref();
+        let (number, tail, end) = attribute.map_or((0, "'' = ", ""), EventAttribute::column);
+        let value = attribute.map_or("", EventAttribute::value);
+        // A page that goes on ends before what the earlier one ended with; the first one ends before nothing.
+        let (before_ms, before) = after.unwrap_or((i64::MAX, i64::MAX));
+        let is_in_table = number >= 0;
+
+        let mut query = QueryBuilder::new("with found (time_ms, id) as (");
+        if is_in_table {
+            query
+                .push("select * from (select distinct time_ms, event from search where account = ");
+            query.push_bind(&filter.account).push(" and region = ");
+            query.push_bind(&filter.region).push(" and attribute = ");
+            query
+                .push_bind(number)
+                .push(" and value = ")
+                .push_bind(value);
+            query
+                .push(" and time_ms between ")
+                .push_bind(filter.since_ms);
+            query.push(" and ").push_bind(filter.until_ms);
+            query.push(" and (time_ms, event) < (").push_bind(before_ms);
+            query.push(", ").push_bind(before);
+            query.push(") order by time_ms desc, event desc limit ");
+            query.push_bind(limit).push(") union all ");
+        }
+        query.push("select * from (select e.time_ms, e.id from event e where e.category = 'Management' and e.account = ");
+        query.push_bind(&filter.account).push(" and e.region = ");
+        query.push_bind(&filter.region).push(" and ").push(tail);
+        query.push_bind(value).push(end);
+        if is_in_table {
+            query.push(" and e.id > coalesce((select last_event from search_progress), 0)");
+        }
+        query
+            .push(" and e.time_ms between ")
+            .push_bind(filter.since_ms);
+        query.push(" and ").push_bind(filter.until_ms);
+        query
+            .push(" and (e.time_ms, e.id) < (")
+            .push_bind(before_ms);
+        query.push(", ").push_bind(before);
+        query.push(") order by e.time_ms desc, e.id desc limit ");
+        query.push_bind(limit).push(
+            ")) select e.id, e.event_id, e.time_ms, e.source, e.name, e.read_only, e.user_name, e.access_key_id,
+                       e.resources, e.record
+                from found join event e on e.id = found.id order by found.time_ms desc, found.id desc limit ",
+        );
+        query.push_bind(limit);
+        query
+            .build_query_as()
+            .fetch_all(&mut *self.connections.read().await?)
+            .await
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::event::NamedResource;
+    use crate::store::{Lifetime, NewEvent, Slot};
+
+    const EVENTS: i64 = 120;
+
+    /// Two events a second, so that times alone do not order them.
+    fn event(number: i64) -> NewEvent {
+        let is_data = number % 10 == 9;
+        NewEvent {
+            event_id: format!("event-{number}"),
+            account: "111122223333".to_owned(),
+            region: if number % 5 == 4 {
+                "eu-west-1"
+            } else {
+                "us-east-1"
+            }
+            .to_owned(),
+            time_ms: number / 2 * 1_000,
+            source: format!("source-{}", number % 3),
+            name: format!("Name{}", number % 4),
+            read_only: (number % 7 != 0).then_some(number % 2 == 0),
+            category: if is_data { "Data" } else { "Management" }.to_owned(),
+            user_name: (number % 3 != 0).then(|| format!("user-{}", number % 2)),
+            access_key_id: (number % 2 != 0).then(|| format!("key-{}", number % 3)),
+            resources: (0..number % 4)
+                .map(|index| NamedResource {
+                    kind: (index != 2).then(|| "AWS::S3::Bucket".to_owned()),
+                    name: format!("bucket-{index}"),
+                })
+                .collect(),
+            record: "{}".to_owned(),
+            takers: Vec::new(),
+            slot: Slot::of(number, 300_000),
+        }
+    }
+
+    fn matches(event: &NewEvent, attribute: Option<&EventAttribute>) -> bool {
+        match attribute {
+            None => true,
+            Some(EventAttribute::EventId(id)) => event.event_id == *id,
+            Some(EventAttribute::EventName(name)) => event.name == *name,
+            Some(EventAttribute::EventSource(source)) => event.source == *source,
+            Some(EventAttribute::ReadOnly(read_only)) => event.read_only == Some(*read_only),
+            Some(EventAttribute::Username(name)) => event.user_name.as_ref() == Some(name),
+            Some(EventAttribute::AccessKeyId(id)) => event.access_key_id.as_ref() == Some(id),
+            Some(EventAttribute::ResourceType(kind)) => event
+                .resources
+                .iter()
+                .any(|resource| resource.kind.as_ref() == Some(kind)),
+            Some(EventAttribute::ResourceName(name)) => event
+                .resources
+                .iter()
+                .any(|resource| resource.name == *name),
+        }
+    }
+
+    async fn found(store: &Store, filter: &EventFilter) -> Vec<String> {
+        let mut found = Vec::new();
+        let mut after = None;
+        loop {
+            let page = store.event_page(filter, after, 7).await.unwrap();
+            let Some(last) = page.last() else {
+                return found;
+            };
+            after = Some((last.time_ms, last.id));
+            found.extend(page.into_iter().map(|row| row.event_id));
+        }
+    }
+
+    #[tokio::test]
+    async fn pages_are_the_same_wherever_the_filling_stands() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("test.sqlite");
+        let store = Store::open(&path, Lifetime::Temporary).await.unwrap();
+        let events: Vec<NewEvent> = (0..EVENTS).map(event).collect();
+        store.events_append(events.clone()).await.unwrap();
+        let text = str::to_owned;
+        let attributes = [
+            None,
+            Some(EventAttribute::EventId(text("event-50"))),
+            Some(EventAttribute::EventId(text("event-4"))),
+            Some(EventAttribute::EventName(text("Name1"))),
+            Some(EventAttribute::EventSource(text("source-2"))),
+            Some(EventAttribute::ReadOnly(true)),
+            Some(EventAttribute::ReadOnly(false)),
+            Some(EventAttribute::Username(text("user-1"))),
+            Some(EventAttribute::AccessKeyId(text("key-1"))),
+            Some(EventAttribute::ResourceType(text("AWS::S3::Bucket"))),
+            Some(EventAttribute::ResourceName(text("bucket-1"))),
+            Some(EventAttribute::ResourceName(text("bucket-2"))),
+            Some(EventAttribute::ResourceName(text("nothing"))),
+        ];
+        for filled in [0, 1, 57, EVENTS, EVENTS + 50] {
+            fill(&store.connections, filled).await.unwrap();
+            for (since_ms, until_ms) in [(0, i64::MAX), (10_000, 40_000)] {
+                for attribute in &attributes {
+                    let filter = EventFilter {
+                        account: text("111122223333"),
+                        region: text("us-east-1"),
+                        since_ms,
+                        until_ms,
+                        attribute: attribute.clone(),
+                    };
+                    let expected: Vec<&str> = events
+                        .iter()
+                        .rev()
+                        .filter(|event| event.category == "Management")
+                        .filter(|event| event.region == "us-east-1")
+                        .filter(|event| (since_ms..=until_ms).contains(&event.time_ms))
+                        .filter(|event| matches(event, attribute.as_ref()))
+                        .map(|event| event.event_id.as_str())
+                        .collect();
+                    assert_eq!(
+                        found(&store, &filter).await,
+                        expected,
+                        "{attribute:?} with {filled} filled in"
+                    );
+                }
+            }
+        }
+    }
+
+    #[tokio::test]
+    async fn events_after_a_reset_are_found() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("test.sqlite");
+        let store = Store::open(&path, Lifetime::Temporary).await.unwrap();
+        store
+            .events_append((0..EVENTS).map(event).collect())
+            .await
+            .unwrap();
+        fill(&store.connections, EVENTS).await.unwrap();
+        store.reset().await.unwrap();
+        // One that was asked for before the reset.
+        fill(&store.connections, EVENTS).await.unwrap();
+        store.events_append(vec![event(1)]).await.unwrap();
+        let filter = EventFilter {
+            account: "111122223333".to_owned(),
+            region: "us-east-1".to_owned(),
+            since_ms: 0,
+            until_ms: i64::MAX,
+            attribute: None,
+        };
+        assert_eq!(found(&store, &filter).await, ["event-1"]);
+    }
+
+    #[tokio::test]
+    async fn the_filling_follows_what_is_stored() {
+        let (asked, mut newest) = watch::channel(0);
+        let filler = Filler(asked);
+        let mut at = async |id| {
+            filler.stored(id);
+            newest
+                .has_changed()
+                .unwrap()
+                .then(|| *newest.borrow_and_update())
+        };
+        assert_eq!(at(127).await, None);
+        assert_eq!(at(128).await, Some(128));
+        assert_eq!(at(200).await, None);
+        assert_eq!(at(1_000).await, Some(1_000));
+        // Ids have begun anew.
+        assert_eq!(at(1).await, None);
+        assert_eq!(at(129).await, Some(129));
+    }
+}
