@@ -80,6 +80,7 @@ const MIGRATIONS: &[(i64, &str, &str)] = &[
     (5, "records", include_str!("../../migrations/0005_records.sql")),
     (6, "digest", include_str!("../../migrations/0006_digest.sql")),
     (7, "search", include_str!("../../migrations/0007_search.sql")),
+    (8, "content", include_str!("../../migrations/0008_content.sql")),
 ];
 
 /// Version and name of every migration, in order.

@@ -1,4 +1,4 @@
-//! The files that hold the content of objects and parts.
+//! The content of objects and parts: in files, but for what is small enough for the row of its object.
 //!
 //! A blob is written once, under a random name, and never changed. It exists for everyone else once a row names it:
 //! so it is written in place and without fsync, and what a crash leaves behind is a file that no row names, which
@@ -28,6 +28,8 @@ const BUFFER_BYTES: usize = 256 * 1024;
 #[derive(Clone, Debug)]
 pub(super) struct Blobs {
     folder: PathBuf,
+    /// Content that is no longer gets no file unless it must have one.
+    small_bytes: usize,
     ids: Ids,
 }
 
@@ -39,22 +41,43 @@ pub(super) struct Received {
     pub(super) hasher: Hasher,
 }
 
-/// A blob that no row names yet: its file goes when this does.
+/// Content that no row has yet: its file goes when this does.
 pub(super) struct Draft {
     path: PathBuf,
     name: String,
-    /// Whether there is a file: not while it is empty.
+    /// Whether there is a file: not where the content is small, or there is none.
     written: bool,
+    /// The content, where it is small.
+    content: Option<Vec<u8>>,
+}
+
+/// Where content is that has been released to its row.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub(super) struct Kept {
+    pub(super) content: Option<Vec<u8>>,
+    pub(super) blob: Option<String>,
 }
 
 impl Draft {
-    /// Leaves the file to whoever writes the row that names it; `None`: there is no content, and no file.
+    /// Leaves the file to whoever writes the row that names it.
     ///
     /// Before the row is written: a caller who goes away while it is must not take the file along. What is left
     /// if the row is never written is an orphan for the next sweep.
-    pub(super) fn release(mut self) -> Option<String> {
+    pub(super) fn release(mut self) -> Kept {
         let written = std::mem::take(&mut self.written);
-        written.then(|| std::mem::take(&mut self.name))
+        Kept {
+            content: self.content.take(),
+            blob: written.then(|| std::mem::take(&mut self.name)),
+        }
+    }
+
+    /// As [`release`](Self::release), with a file though the content is small; `None`: there is no content.
+    pub(super) async fn release_file(mut self) -> io::Result<Option<String>> {
+        if let Some(content) = self.content.take() {
+            self.written = true;
+            tokio::fs::write(&self.path, content).await?;
+        }
+        Ok(self.release().blob)
     }
 }
 
@@ -78,12 +101,16 @@ pub(super) enum ReceiveError {
 }
 
 impl Blobs {
-    pub(super) fn new(folder: PathBuf, ids: Ids) -> Self {
+    pub(super) fn new(folder: PathBuf, ids: Ids, small_bytes: usize) -> Self {
         if let Err(error) = fs::create_dir_all(&folder) {
             let folder = folder.display();
             tracing::error!(%error, "cannot make the folder {folder} for objects: {error}");
         }
-        Self { folder, ids }
+        Self {
+            folder,
+            small_bytes,
+            ids,
+        }
     }
 
     fn path(&self, name: &str) -> PathBuf {
@@ -96,10 +123,11 @@ impl Blobs {
             path: self.path(&name),
             name,
             written: false,
+            content: None,
         }
     }
 
-    /// Writes what comes to a new blob.
+    /// Takes what comes, into a new file if need be.
     pub(super) async fn receive<B>(
         &self,
         mut body: B,
@@ -141,6 +169,10 @@ impl Blobs {
                 file.flush().await?;
             }
             None if buffer.is_empty() => {}
+            None if buffer.len() <= self.small_bytes => {
+                buffer.shrink_to_fit();
+                draft.content = Some(buffer);
+            }
             None => {
                 draft.written = true;
                 tokio::fs::write(&draft.path, buffer).await?;

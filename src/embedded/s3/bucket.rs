@@ -585,7 +585,7 @@ pub(super) async fn put_bucket_versioning(
 impl Shelf {
     async fn setting(&self, bucket: &Bucket, name: &str) -> S3Result<Option<String>> {
         let value = self.store.bucket_setting_get(&bucket.name, name);
-        value.await.map_err(internal)
+        Ok(value.await.map_err(internal)?.flatten())
     }
 
     async fn document<T: DeserializeOwned>(

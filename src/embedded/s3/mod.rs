@@ -31,7 +31,7 @@ use http::{HeaderMap, HeaderValue, Request, Response, header};
 use http_body_util::BodyExt;
 use s3s::service::{S3Service, S3ServiceBuilder};
 use s3s::validation::NameValidation;
-use s3s::{S3Request, S3Response, S3Result, dto, s3_error};
+use s3s::{S3Error, S3Request, S3Response, S3Result, dto, s3_error};
 
 pub use self::attributes::ObjectAttributes;
 use self::blobs::Blobs;
@@ -39,6 +39,9 @@ use self::errors::internal;
 use super::{Caller, Error};
 use crate::clock::{Clock, Ids};
 use crate::store::{Bucket, Store};
+
+/// Longest content that lies in the row of its object: most log files, and every digest of a quiet hour.
+const SMALL_BYTES: usize = 64 * 1024;
 
 /// The embedded S3. Clones share everything.
 #[derive(Clone, Debug)]
@@ -67,9 +70,14 @@ pub struct BucketPlace {
 }
 
 impl S3 {
-    /// Content will lie in the folder `objects`, which is made if need be and belongs to the store's database.
+    /// Content that is not small will lie in the folder `objects`, which is made if need be and belongs to the store's database.
     pub fn new(store: Store, clock: Clock, ids: Ids, objects: PathBuf) -> Self {
-        let blobs = Blobs::new(objects, ids.clone());
+        Self::keeping(store, clock, ids, objects, SMALL_BYTES)
+    }
+
+    /// Content of up to `small_bytes` lies in the rows of objects.
+    fn keeping(store: Store, clock: Clock, ids: Ids, objects: PathBuf, small_bytes: usize) -> Self {
+        let blobs = Blobs::new(objects, ids.clone(), small_bytes);
         let shelf = Arc::new(Shelf {
             store,
             clock,
@@ -167,9 +175,9 @@ impl S3 {
 
     /// The bucket's policy, if it has one. `NoSuchBucket` if there is no bucket.
     pub async fn bucket_policy(&self, bucket: &str) -> Result<Option<String>, Error> {
-        let bucket = self.shelf.bucket(bucket).await?;
-        let policy = self.shelf.store.bucket_setting_get(&bucket.name, "policy");
-        policy.await.map_err(Error::internal)
+        let policy = self.shelf.store.bucket_setting_get(bucket, "policy");
+        let policy = policy.await.map_err(Error::internal)?;
+        Ok(policy.ok_or_else(|| no_bucket(bucket))?)
     }
 
     /// Writes an object as PutObject does. `NoSuchBucket` if there is no bucket.
@@ -261,9 +269,17 @@ impl Shelf {
     async fn bucket(&self, name: &str) -> S3Result<Bucket> {
         match self.store.bucket_get(name).await.map_err(internal)? {
             Some(bucket) => Ok(bucket),
-            None if s3s::path::check_bucket_name(name) => Err(s3_error!(NoSuchBucket)),
-            None => Err(s3_error!(InvalidBucketName)),
+            None => Err(no_bucket(name)),
         }
+    }
+}
+
+/// There is no bucket of that name, or can be none.
+fn no_bucket(name: &str) -> S3Error {
+    if s3s::path::check_bucket_name(name) {
+        s3_error!(NoSuchBucket)
+    } else {
+        s3_error!(InvalidBucketName)
     }
 }
 

@@ -5,13 +5,13 @@ use s3s::{S3Result, dto, s3_error};
 
 use super::acl::{Acl, Requested, hex, owner, requested_grants};
 use super::attributes::{Attributes, DEFAULT_CHECKSUM, attributes, object_acl};
-use super::blobs::Draft;
+use super::blobs::{Draft, Kept};
 use super::bucket::{from_json, to_json};
 use super::checksum::{Algorithm, Checksum, Expected, Hasher, checksum_into, composite};
 use super::errors::internal;
 use super::list::{Encoding, common_prefix, key_range, limit};
 use super::object::{check_key, check_length, copy_source, etag, finish, precondition, receive};
-use super::read::Conditions;
+use super::read::{Conditions, part_of};
 use super::tagging::parse_tags;
 use super::{Cx, Shelf, timestamp};
 use crate::store::{StoredObject, StoredPart, Upload};
@@ -181,10 +181,11 @@ pub(super) async fn upload_part_copy(
     };
     conditions.check_source(&source)?;
     let range = copy_range(source.size_bytes, input.copy_source_range.as_deref())?;
-    let body = match &source.blob {
-        None => s3s::Body::empty(),
-        Some(blob) => {
-            let length = range.end - range.start;
+    let length = range.end - range.start;
+    let body = match (&source.blob, &source.content) {
+        (None, None) => s3s::Body::empty(),
+        (None, Some(content)) => part_of(content, range.start, length),
+        (Some(blob), _) => {
             let body = shelf.blobs.read(blob, range.start, length).await;
             body.map_err(internal)?
         }
@@ -223,7 +224,7 @@ async fn store_part(
     draft: Draft,
 ) -> S3Result<StoredPart> {
     let part = StoredPart {
-        blob: draft.release(),
+        blob: draft.release_file().await.map_err(internal)?,
         ..part
     };
     let result = shelf.store.part_put(&upload.id, &part).await;
@@ -314,13 +315,15 @@ pub(super) async fn complete_multipart_upload(
             .collect(),
         ..attributes
     };
+    let Kept { content, blob } = draft.release();
     let object = StoredObject {
         bucket: upload.bucket,
         key: upload.key,
         size_bytes,
         etag: joined_etag(&parts),
         modified_ms: shelf.clock.now_ms(),
-        blob: draft.release(),
+        content,
+        blob,
         attributes: to_json(&attributes)?,
         acl: upload.acl,
         tags: upload.tags,

@@ -7,7 +7,7 @@ use s3s::{S3Error, S3ErrorCode, S3Result, dto, s3_error};
 
 use super::acl::{Acl, Requested, hex, requested_grants};
 use super::attributes::{Attributes, DEFAULT_CHECKSUM, ObjectAttributes, attributes, object_acl};
-use super::blobs::{Draft, ReceiveError, Received};
+use super::blobs::{Kept, ReceiveError, Received};
 use super::bucket::{from_json, to_json};
 use super::checksum::{Checksum, Expected, Hasher, checksum_into};
 use super::errors::internal;
@@ -226,13 +226,15 @@ async fn store(
         checksum: Some(checksum),
         ..new.attributes
     };
+    let Kept { content, blob } = received.draft.release();
     let object = StoredObject {
         bucket: new.bucket,
         key: new.key,
         size_bytes: received.size_bytes.cast_signed(),
         etag: hex(&received.md5),
         modified_ms: shelf.clock.now_ms(),
-        blob: received.draft.release(),
+        content,
+        blob,
         attributes: to_json(&attributes)?,
         acl: to_json(&new.acl)?,
         tags: to_json(&new.tags)?,
@@ -323,15 +325,18 @@ pub(super) async fn copy_object(
             ..old
         }
     };
-    let draft = match &source.blob {
+    let blob = match &source.blob {
         None => None,
-        Some(blob) => Some(shelf.blobs.copy(blob).await.map_err(internal)?),
+        Some(blob) => {
+            let draft = shelf.blobs.copy(blob).await.map_err(internal)?;
+            draft.release().blob
+        }
     };
     let object = StoredObject {
         bucket: bucket.name,
         key: input.key,
         modified_ms: shelf.clock.now_ms(),
-        blob: draft.and_then(Draft::release),
+        blob,
         attributes: to_json(&attributes)?,
         acl: to_json(&acl)?,
         tags: to_json(&tags)?,

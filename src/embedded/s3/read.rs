@@ -2,6 +2,7 @@
 
 use std::io;
 
+use bytes::Bytes;
 use http::{HeaderMap, StatusCode};
 use s3s::{S3Result, dto, s3_error};
 
@@ -36,9 +37,10 @@ pub(super) async fn get_object(
         conditions.check(&object)?;
         let attributes: Attributes = from_json(&object.attributes)?;
         let slice = Slice::new(&object, &attributes, input.range, input.part_number)?;
-        let body = match &object.blob {
-            None => s3s::Body::empty(),
-            Some(blob) => match shelf.blobs.read(blob, slice.start, slice.length).await {
+        let body = match (&object.blob, &object.content) {
+            (None, None) => s3s::Body::empty(),
+            (None, Some(content)) => part_of(content, slice.start, slice.length),
+            (Some(blob), _) => match shelf.blobs.read(blob, slice.start, slice.length).await {
                 Ok(body) => body,
                 Err(e)
                     if e.kind() == io::ErrorKind::NotFound && is_stale(shelf, &object).await? =>
@@ -84,6 +86,15 @@ pub(super) async fn get_object(
             ..Default::default()
         });
     }
+}
+
+/// Content that lies in its row, from `start` on, `length` bytes, as far as it goes.
+pub(super) fn part_of(content: &[u8], start: u64, length: u64) -> s3s::Body {
+    let start = usize::try_from(start).unwrap_or(usize::MAX);
+    let length = usize::try_from(length).unwrap_or(usize::MAX);
+    let rest = content.get(start..).unwrap_or_default();
+    let slice = rest.get(..length).unwrap_or(rest);
+    s3s::Body::from(Bytes::copy_from_slice(slice))
 }
 
 /// Whether the object has other content by now.

@@ -3,7 +3,7 @@
 use std::collections::HashSet;
 
 use sqlx::sqlite::SqliteRow;
-use sqlx::{FromRow, Row};
+use sqlx::{FromRow, QueryBuilder, Row, SqliteConnection};
 
 use crate::store::{Store, Tx};
 
@@ -30,7 +30,9 @@ pub struct StoredObject {
     /// Without its quotes.
     pub etag: String,
     pub modified_ms: i64,
-    /// The file with its content; `None`: it is empty.
+    /// Its content, if that lies in the row. Left out of listings.
+    pub content: Option<Vec<u8>>,
+    /// The file with its content, if that lies in one. Neither this nor `content`: it is empty.
     pub blob: Option<String>,
     pub attributes: String,
     pub acl: String,
@@ -126,6 +128,7 @@ impl FromRow<'_, SqliteRow> for StoredObject {
             size_bytes: row.try_get("size_bytes")?,
             etag: row.try_get("etag")?,
             modified_ms: row.try_get("modified_ms")?,
+            content: row.try_get("content")?,
             blob: row.try_get("blob")?,
             attributes: row.try_get("attributes")?,
             acl: row.try_get("acl")?,
@@ -252,16 +255,20 @@ impl Store {
         Ok(BucketDeleted::Done(blobs))
     }
 
+    /// A document of a bucket, if it has that; `None`: there is no bucket.
     pub async fn bucket_setting_get(
         &self,
         bucket: &str,
         name: &str,
-    ) -> sqlx::Result<Option<String>> {
-        sqlx::query_scalar("select value from bucket_setting where bucket = $1 and name = $2")
-            .bind(bucket)
-            .bind(name)
-            .fetch_optional(&mut *self.connections.read().await?)
-            .await
+    ) -> sqlx::Result<Option<Option<String>>> {
+        sqlx::query_scalar(
+            "select (select value from bucket_setting s where s.bucket = b.name and s.name = $2)
+            from bucket b where name = $1",
+        )
+        .bind(bucket)
+        .bind(name)
+        .fetch_optional(&mut *self.connections.read().await?)
+        .await
     }
 
     /// Sets a document of an existing bucket.
@@ -302,7 +309,7 @@ impl Store {
         limit: i64,
     ) -> sqlx::Result<Vec<StoredObject>> {
         sqlx::query_as(
-            "select * from object
+            "select bucket, key, size_bytes, etag, modified_ms, null as content, blob, attributes, acl, tags from object
             where bucket = $1 and key >= $2 and ($3 = 0 or key > $2) and ($4 is null or key < $4)
             order by key limit $5",
         )
@@ -321,6 +328,16 @@ impl Store {
         object: &StoredObject,
         precondition: &Precondition,
     ) -> sqlx::Result<Written> {
+        if let Precondition::None | Precondition::Absent = precondition {
+            // Most often there is none, and one statement is its own transaction.
+            let mut writer = self.connections.write().await?;
+            let written = object_insert(&mut *writer, object, "insert or ignore into").await?;
+            match written {
+                Inserted::Done => return Ok(Written::Done(Vec::new())),
+                Inserted::NoBucket => return Ok(Written::NoBucket),
+                Inserted::IsThere => {}
+            }
+        }
         let mut tx = self.begin().await?;
         match object_write(&mut tx, object, precondition).await? {
             Written::Done(blobs) => {
@@ -580,26 +597,47 @@ async fn object_write(
         Ok(blobs) => blobs,
         Err(refused) => return Ok(refused),
     };
-    let done = sqlx::query(
-        "insert or replace into object
-            (bucket, key, size_bytes, etag, modified_ms, blob, attributes, acl, tags)
-        values ($1, $2, $3, $4, $5, $6, $7, $8, $9)",
+    Ok(
+        match object_insert(&mut **tx, object, "insert or replace into").await? {
+            Inserted::Done | Inserted::IsThere => Written::Done(replaced),
+            Inserted::NoBucket => Written::NoBucket,
+        },
     )
-    .bind(&object.bucket)
-    .bind(object.key.as_bytes())
-    .bind(object.size_bytes)
-    .bind(&object.etag)
-    .bind(object.modified_ms)
-    .bind(&object.blob)
-    .bind(&object.attributes)
-    .bind(&object.acl)
-    .bind(&object.tags)
-    .execute(&mut **tx)
-    .await;
-    match done {
-        Ok(_) => Ok(Written::Done(replaced)),
+}
+
+/// What became of the row of an object.
+enum Inserted {
+    Done,
+    IsThere,
+    NoBucket,
+}
+
+async fn object_insert(
+    to: &mut SqliteConnection,
+    object: &StoredObject,
+    insert_into: &'static str,
+) -> sqlx::Result<Inserted> {
+    let mut query = QueryBuilder::new(insert_into);
+    query.push(
+        " object (bucket, key, size_bytes, etag, modified_ms, content, blob, attributes, acl, tags) ",
+    );
+    query.push_values([object], |mut row, object| {
+        row.push_bind(&object.bucket)
+            .push_bind(object.key.as_bytes())
+            .push_bind(object.size_bytes)
+            .push_bind(&object.etag)
+            .push_bind(object.modified_ms)
+            .push_bind(&object.content)
+            .push_bind(&object.blob)
+            .push_bind(&object.attributes)
+            .push_bind(&object.acl)
+            .push_bind(&object.tags);
+    });
+    match query.build().execute(to).await {
+        Ok(done) if done.rows_affected() == 0 => Ok(Inserted::IsThere),
+        Ok(_) => Ok(Inserted::Done),
         // Its only reference is the bucket.
-        Err(sqlx::Error::Database(e)) if e.is_foreign_key_violation() => Ok(Written::NoBucket),
+        Err(sqlx::Error::Database(e)) if e.is_foreign_key_violation() => Ok(Inserted::NoBucket),
         Err(e) => Err(e),
     }
 }

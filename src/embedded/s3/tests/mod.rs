@@ -62,7 +62,12 @@ impl Answer {
 }
 
 impl World {
+    /// Where every content has a file.
     async fn new() -> Self {
+        Self::keeping(0).await
+    }
+
+    async fn keeping(small_bytes: usize) -> Self {
         let folder = TempDir::new().expect("a temporary folder");
         let store = Store::open(&folder.path().join("db"), crate::store::Lifetime::Temporary)
             .await
@@ -70,7 +75,7 @@ impl World {
         let clock = Clock::frozen(DateTime::from_timestamp(1_800_000_000, 0).expect("a time"));
         let objects = folder.path().join("objects");
         Self {
-            s3: S3::new(store, clock.clone(), Ids::seeded(1), objects),
+            s3: S3::keeping(store, clock.clone(), Ids::seeded(1), objects, small_bytes),
             clock,
             caller: Caller {
                 account: "111122223333".to_owned(),

@@ -694,3 +694,73 @@ async fn readers_and_writers_of_one_key_do_not_meet() {
     tokio::join!(writes, reads);
     assert_eq!(world.blobs(), 1);
 }
+
+#[tokio::test]
+async fn small_content_needs_no_file() {
+    let world = World::keeping(5).await;
+    world.put("/logs", "").await;
+    world.put("/logs/small", "hello").await;
+    assert_eq!(world.blobs(), 0);
+    assert_eq!(world.get("/logs/small").await.text(), "hello");
+    for (range, text) in [
+        ("bytes=0-0", "h"),
+        ("bytes=1-3", "ell"),
+        ("bytes=-2", "lo"),
+        ("bytes=4-", "o"),
+    ] {
+        let part = world
+            .send("GET", "/logs/small", &[("range", range)], "")
+            .await;
+        assert_eq!((part.status.as_u16(), part.text()), (206, text.to_owned()), "{range}");
+    }
+    let head = world.send("HEAD", "/logs/small", &[], "").await;
+    assert_eq!(head.header("content-length"), "5");
+
+    let from = [("x-amz-copy-source", "/logs/small")];
+    assert_eq!(world.send("PUT", "/logs/copy", &from, "").await.status, 200);
+    assert_eq!(world.get("/logs/copy").await.text(), "hello");
+
+    // It grows, and shrinks again: the file comes, and goes.
+    world.put("/logs/small", "hello, world").await;
+    assert_eq!(world.blobs(), 1);
+    assert_eq!(world.get("/logs/small").await.text(), "hello, world");
+    world.put("/logs/small", "hi").await;
+    assert_eq!(world.blobs(), 0);
+    assert_eq!(world.get("/logs/small").await.text(), "hi");
+
+    let listed = world.get("/logs?list-type=2").await;
+    assert_eq!(listed.all("Key"), ["copy", "small"]);
+    assert_eq!(listed.all("Size"), ["5", "2"]);
+    world.delete("/logs/small").await;
+    world.delete("/logs/copy").await;
+    assert_eq!(world.delete("/logs").await.status, 204);
+}
+
+#[tokio::test]
+async fn a_small_part_has_a_file_until_it_is_joined() {
+    let world = World::keeping(64).await;
+    world.put("/logs", "").await;
+    world.put("/logs/source", "0123456789").await;
+    let upload = world.send("POST", "/logs/joined?uploads", &[], "").await;
+    let id = upload.first("UploadId");
+    let copied = world
+        .send(
+            "PUT",
+            &format!("/logs/joined?partNumber=1&uploadId={id}"),
+            &[
+                ("x-amz-copy-source", "/logs/source"),
+                ("x-amz-copy-source-range", "bytes=2-5"),
+            ],
+            "",
+        )
+        .await;
+    assert_eq!(copied.status, 200);
+    assert_eq!(world.blobs(), 1);
+    let parts = format!(
+        "<CompleteMultipartUpload><Part><PartNumber>1</PartNumber><ETag>{}</ETag></Part></CompleteMultipartUpload>",
+        copied.first("ETag")
+    );
+    let path = format!("/logs/joined?uploadId={id}");
+    assert_eq!(world.send("POST", &path, &[], parts).await.status, 200);
+    assert_eq!(world.get("/logs/joined").await.text(), "2345");
+}
