@@ -2,7 +2,7 @@
 //! decision, when is decided here. The clock only decides *when*: [`Worker::settle`] does the same work, by the same
 //! code, as the worker that runs in the background.
 
-use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::atomic::{AtomicI64, AtomicU64, Ordering};
 use std::time::Duration;
 
 use chrono::{DateTime, TimeDelta, Utc};
@@ -14,6 +14,7 @@ use tracing::{error, info, warn};
 use crate::clock::Clock;
 pub use crate::delivery::Delivered;
 use crate::delivery::{Delivery, DeliveryError, Failed, Outcome};
+use crate::event::HISTORY_MS;
 use crate::store::{Error, Item, Slot, Store};
 
 /// Steps that run at the same time, so that one slow bucket does not hold up the others.
@@ -22,6 +23,8 @@ const PARALLEL: usize = 8;
 const PAGE: u32 = 64;
 /// Longest pause between two tries.
 const LONGEST_PAUSE: TimeDelta = TimeDelta::hours(1);
+/// How often events that have left the history are deleted.
+const PRUNE_EVERY: TimeDelta = TimeDelta::days(1);
 /// How long events for an event bus gather: those that follow soon go in the same call.
 const GATHER: Duration = Duration::from_millis(500);
 /// How soon the worker looks again after a run that ended early.
@@ -36,6 +39,8 @@ pub struct Worker {
     slot_ms: i64,
     /// Held while steps run: a step runs once at a time, and `settle` waits for what is under way.
     turn: Mutex<()>,
+    /// When events were last pruned.
+    pruned_ms: AtomicI64,
     log_files: AtomicU64,
     digests: AtomicU64,
     failures: AtomicU64,
@@ -61,12 +66,15 @@ pub struct Report {
 
 impl Worker {
     pub fn new(store: Store, delivery: Delivery, clock: Clock, slot_ms: i64) -> Self {
+        let pruned_ms = clock.now_ms() - PRUNE_EVERY.num_milliseconds() + slot_ms;
         Self {
             store,
             delivery,
             clock,
             slot_ms,
             turn: Mutex::new(()),
+            // The first time when a slot has passed: a start has other things to do.
+            pruned_ms: AtomicI64::new(pruned_ms),
             log_files: AtomicU64::new(0),
             digests: AtomicU64::new(0),
             failures: AtomicU64::new(0),
@@ -171,6 +179,7 @@ impl Worker {
             let now_ms = self.clock.now_ms();
             let mut due = self.store.outbox_due(now_ms, PAGE).await?.into_iter();
             if due.len() == 0 {
+                self.prune(now_ms).await?;
                 return Ok(report);
             }
             let mut running = JoinSet::new();
@@ -197,6 +206,20 @@ impl Worker {
                 }
             }
         }
+    }
+
+    /// Once a day of the clock, forgets what has left the history.
+    async fn prune(&self, now_ms: i64) -> Result<(), Error> {
+        let last_ms = self.pruned_ms.load(Ordering::Relaxed);
+        if now_ms.saturating_sub(last_ms) < PRUNE_EVERY.num_milliseconds() {
+            return Ok(());
+        }
+        self.pruned_ms.store(now_ms, Ordering::Relaxed);
+        let pruned = self.store.prune(now_ms - HISTORY_MS).await?;
+        if pruned > 0 {
+            info!("forgot {pruned} events that are older than the history");
+        }
+        Ok(())
     }
 
     async fn write_down(

@@ -8,11 +8,8 @@ use serde::{Deserialize, Serialize};
 
 use super::error::{Error, Result};
 use super::{Cx, Timestamp, page_after, page_token};
-use crate::event::NamedResource;
+use crate::event::{HISTORY_MS, NamedResource};
 use crate::store::{EventAttribute, EventFilter, EventRow};
-
-/// How far back events are shown.
-const HISTORY_MS: i64 = 90 * 24 * 60 * 60 * 1000;
 
 /// The largest page, and the one that is given if none is asked for.
 const EVENTS_PER_PAGE: u32 = 50;

@@ -41,6 +41,9 @@ use crate::aws::params::WireError;
 use crate::aws::route::Call;
 use crate::aws::sigv4::Signature;
 
+/// How far back events are kept and shown, in milliseconds: the 90 days of CloudTrail's event history.
+pub const HISTORY_MS: i64 = 90 * 24 * 60 * 60 * 1000;
+
 /// A call as it was seen at the door, with its answer.
 #[derive(Debug)]
 pub struct Exchange<'a> {

@@ -13,6 +13,7 @@ mod events;
 mod identities;
 mod organizations;
 mod outbox;
+mod retention;
 mod riders;
 mod search;
 mod status;

@@ -281,3 +281,23 @@ async fn an_event_that_comes_after_its_slot_was_cut_gets_a_file_of_its_own() {
     all.sort_unstable();
     assert_eq!(all, ["ListTrails", "StartLogging"]);
 }
+
+#[tokio::test]
+async fn events_are_forgotten_when_they_leave_the_history() {
+    let app = TestApp::new().await;
+    let sdk = app.logging_trail().await;
+    sdk.list_trails().send().await.unwrap();
+    let files = async || {
+        app.advance(TimeDelta::minutes(5)).await;
+        app.log_files("logs").await.len()
+    };
+    let before = files().await;
+    app.advance(TimeDelta::days(89)).await;
+    assert!(names(&app.events().await).contains(&"ListTrails"));
+    sdk.get_trail().name("main").send().await.unwrap();
+    app.advance(TimeDelta::days(2)).await;
+    let kept = app.events().await;
+    assert!(!names(&kept).contains(&"ListTrails"), "{:?}", names(&kept));
+    assert!(names(&kept).contains(&"GetTrail"));
+    assert!(files().await > before, "what was delivered stays");
+}

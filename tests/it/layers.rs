@@ -39,7 +39,7 @@ const MAY_USE: &[(&str, &[&str])] = &[
             "store", "event", "policy", "takers", "targets", "keys", "clock", "aws",
         ],
     ),
-    ("worker", &["store", "delivery", "clock"]),
+    ("worker", &["store", "delivery", "event", "clock"]),
     (
         "http",
         &[

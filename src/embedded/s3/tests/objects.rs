@@ -711,7 +711,11 @@ async fn small_content_needs_no_file() {
         let part = world
             .send("GET", "/logs/small", &[("range", range)], "")
             .await;
-        assert_eq!((part.status.as_u16(), part.text()), (206, text.to_owned()), "{range}");
+        assert_eq!(
+            (part.status.as_u16(), part.text()),
+            (206, text.to_owned()),
+            "{range}"
+        );
     }
     let head = world.send("HEAD", "/logs/small", &[], "").await;
     assert_eq!(head.header("content-length"), "5");

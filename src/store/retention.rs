@@ -1,0 +1,128 @@
+//! What is forgotten: events that are older than the history, once everything that is to be done with them is done, and
+//! the log files that held them.
+
+use super::{Error, Store};
+
+/// Events that are deleted at a time, while others wait to write.
+const BATCH: i64 = 1_000;
+
+impl Store {
+    /// Deletes events whose slot had ended by `before_ms`, and what is known of log files of that time, as far as no step
+    /// in the outbox needs them. Returns how many events.
+    ///
+    /// The newest event stays, so that no id is given twice.
+    pub async fn prune(&self, before_ms: i64) -> Result<u64, Error> {
+        // Steps to come are about later events only, so this need not be asked again.
+        let keep_from: Option<i64> = sqlx::query_scalar(
+            "with young as (
+                 select id from event where slot_end_ms > $1 order by id limit 1
+             ), needed (event) as (
+                 select id from young
+                 union all select max(id) from event
+                 union all select step ->> '$.first_event' from outbox
+                 union all select value from outbox, json_each(step, '$.events')
+                 union all select f.first_event from outbox o join log_file f on f.id = o.step ->> '$.log_file_id'
+                 union all select r.event from outbox o join rider r on r.log_file_id = o.step ->> '$.log_file_id'
+                 union all select event from rider where log_file_id is null
+             )
+             select min(event) from needed",
+        )
+        .bind(before_ms)
+        .fetch_one(&mut *self.connections.read().await?)
+        .await?;
+        let mut pruned = 0;
+        loop {
+            let done = sqlx::query(
+                "delete from event where id in (select id from event where id < $1 order by id limit $2)",
+            )
+            .bind(keep_from)
+            .bind(BATCH)
+            .execute(&mut *self.connections.write().await?)
+            .await?
+            .rows_affected();
+            if done == 0 {
+                break;
+            }
+            pruned += done;
+        }
+        sqlx::query(
+            "delete from log_file where slot_end_ms <= $1 and awaits is null
+             and not exists (select 1 from outbox where step ->> '$.log_file_id' = log_file.id)",
+        )
+        .bind(before_ms)
+        .execute(&mut *self.connections.write().await?)
+        .await?;
+        Ok(pruned)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::store::{EventFilter, Lifetime, NewEvent, Slot};
+
+    const DAY_MS: i64 = 24 * 60 * 60 * 1000;
+
+    fn event(number: i64, takers: &[i64]) -> NewEvent {
+        NewEvent {
+            event_id: format!("event-{number}"),
+            account: "111122223333".to_owned(),
+            region: "us-east-1".to_owned(),
+            time_ms: number * DAY_MS,
+            source: "cloudtrail.amazonaws.com".to_owned(),
+            name: "ListTrails".to_owned(),
+            read_only: Some(true),
+            category: "Management".to_owned(),
+            user_name: None,
+            access_key_id: None,
+            resources: Vec::new(),
+            record: "{}".to_owned(),
+            takers: takers.to_vec(),
+            slot: Slot::of(number * DAY_MS, 300_000),
+        }
+    }
+
+    async fn kept(store: &Store) -> Vec<String> {
+        let filter = EventFilter {
+            account: "111122223333".to_owned(),
+            region: "us-east-1".to_owned(),
+            since_ms: 0,
+            until_ms: i64::MAX,
+            attribute: None,
+        };
+        let rows = store.event_page(&filter, None, 50).await.unwrap();
+        let mut kept: Vec<String> = rows.into_iter().map(|row| row.event_id).collect();
+        kept.reverse();
+        kept
+    }
+
+    #[tokio::test]
+    async fn only_what_is_old_and_needed_by_no_step_goes() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("test.sqlite");
+        let store = Store::open(&path, Lifetime::Temporary).await.unwrap();
+        let events = vec![
+            event(0, &[]),
+            event(1, &[]),
+            event(2, &[7]),
+            event(3, &[]),
+            event(9, &[]),
+        ];
+        store.events_append(events).await.unwrap();
+        assert_eq!(store.prune(DAY_MS).await.unwrap(), 1);
+        assert_eq!(
+            kept(&store).await,
+            ["event-1", "event-2", "event-3", "event-9"]
+        );
+        // Event 2 waits to be cut into a log file.
+        assert_eq!(store.prune(5 * DAY_MS).await.unwrap(), 1);
+        assert_eq!(kept(&store).await, ["event-2", "event-3", "event-9"]);
+        for item in store.outbox_due(i64::MAX, 9).await.unwrap() {
+            store.outbox_done(&item).await.unwrap();
+        }
+        assert_eq!(store.prune(5 * DAY_MS).await.unwrap(), 2);
+        // The newest stays, however old it is.
+        assert_eq!(store.prune(99 * DAY_MS).await.unwrap(), 0);
+        assert_eq!(kept(&store).await, ["event-9"]);
+    }
+}
