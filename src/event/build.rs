@@ -214,7 +214,7 @@ fn request_parameters(
         ("ec2", Some(params)) => return ec2::request(service, operation, params),
         (_, Some(params)) => params,
     };
-    let render = Render { service, style };
+    let render = Render::new(service, style);
     let mut record = match (&*service.id, operation.input) {
         ("apigateway", _) => apigateway::request(&render, operation, params),
         (_, Some(input)) => render.request(input, params),
@@ -245,7 +245,7 @@ fn response_elements(
     let (Some(output), Some(answer)) = (operation.output, answer) else {
         return Value::Null;
     };
-    let render = Render { service, style };
+    let render = Render::new(service, style);
     let elements = render.members(service.shape(output), answer);
     values::object(unwrapped(service, operation, elements))
 }
