@@ -10,10 +10,17 @@
 //! files in `corpus/`. The last line sends that many requests to the program itself. A case that fails is printed, made
 //! small, and becomes a test where the fault was.
 
+#![expect(
+    clippy::unwrap_used,
+    clippy::print_stdout,
+    reason = "these are tests, and long ones tell how they fare"
+)]
+
 mod chunks;
 mod corpus;
 mod deliveries;
 mod dice;
+mod hostile;
 mod policies;
 mod protocols;
 mod records;

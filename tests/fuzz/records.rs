@@ -30,7 +30,7 @@ proptest! {
             return Ok(());
         };
         let event = record(&mut dice, call, &parts, signature.as_ref(), &body);
-        assert_eq!(event.event_name.is_empty(), false);
+        assert!(!event.event_name.is_empty());
         let written = serde_json::to_string(&event).unwrap();
         assert!(written.len() <= 256 << 10, "{}", written.len());
         // It is read again as what it is, and holds no more of the signature than whose it is.

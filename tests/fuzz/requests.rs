@@ -16,6 +16,33 @@ use serde_json::{Number, Value};
 
 use crate::dice::{Dice, Place};
 
+/// Values with which a call may well succeed, by the names of members; chance alone would hardly ever find one.
+const LIKELY: &[(&str, &[&str])] = &[
+    ("AttributeKey", &["EventName", "ReadOnly", "Username"]),
+    ("Bucket", &["logs", "other-logs"]),
+    ("Field", &["eventCategory", "readOnly", "eventName"]),
+    ("Key", &["key", "AWSLogs/key", "../key"]),
+    ("Name", &["main", "second", "notes"]),
+    ("Prefix", &["AWSLogs/", "k"]),
+    ("Protocol", &["http", "https", "sqs", "email"]),
+    ("ReadWriteType", &["All", "ReadOnly"]),
+    ("ResourceArn", &["arn:aws:sns:us-east-1:111122223333:notes"]),
+    (
+        "ResourceId",
+        &["arn:aws:cloudtrail:us-east-1:111122223333:trail/main"],
+    ),
+    ("RoleArn", &["arn:aws:iam::111122223333:role/app"]),
+    ("RoleSessionName", &["session"]),
+    ("S3BucketName", &["logs", "other-logs"]),
+    (
+        "TopicArn",
+        &[
+            "arn:aws:sns:us-east-1:111122223333:notes",
+            "arn:aws:sns:us-east-1:111122223333:main",
+        ],
+    ),
+    ("TrailName", &["main", "second"]),
+];
 /// Structures within structures that are filled.
 const DEPTH: usize = 4;
 const UNRESERVED: &AsciiSet = &NON_ALPHANUMERIC
@@ -73,11 +100,7 @@ pub(crate) fn of_operation(
     operation: &'static Operation,
     protocol: Protocol,
 ) -> Known {
-    let mut maker = Maker {
-        service,
-        protocol,
-        dice,
-    };
+    let mut maker = Maker::new(service, protocol, dice);
     let input = operation.input.and_then(|input| service.structure(input));
     let params = input.map(|input| maker.input(input)).unwrap_or_default();
     let request = Writer {
@@ -103,11 +126,7 @@ pub(crate) fn output(
     operation: &'static Operation,
     protocol: Protocol,
 ) -> Params {
-    let mut maker = Maker {
-        service,
-        protocol,
-        dice,
-    };
+    let mut maker = Maker::new(service, protocol, dice);
     let Some(output) = operation
         .output
         .and_then(|output| service.structure(output))
@@ -130,9 +149,27 @@ struct Maker<'d, 'b> {
     service: &'static Service,
     protocol: Protocol,
     dice: &'d mut Dice<'b>,
+    /// One in so many members that need not be there is.
+    rarity: usize,
 }
 
-impl Maker<'_, '_> {
+fn likely(name: &str) -> Option<&'static [&'static str]> {
+    let found = LIKELY.iter().find(|(own, _)| *own == name);
+    found.map(|(_, values)| *values)
+}
+
+impl<'d, 'b> Maker<'d, 'b> {
+    fn new(service: &'static Service, protocol: Protocol, dice: &'d mut Dice<'b>) -> Self {
+        // With few members a call is more likely one that succeeds.
+        let rarity = *dice.pick(&[3, 12, 2]);
+        Self {
+            service,
+            protocol,
+            dice,
+            rarity,
+        }
+    }
+
     fn kind(&self, shape: ShapeId) -> &'static Kind {
         &self.service.shape(shape).kind
     }
@@ -154,7 +191,7 @@ impl Maker<'_, '_> {
         for (at, member) in input.members.iter().enumerate() {
             let is_wanted =
                 input.required.contains(&member.name) || member.location == Location::Uri;
-            if (!is_wanted && !self.dice.once_in(3)) || member.streaming {
+            if (!is_wanted && !self.dice.once_in(self.rarity)) || member.streaming {
                 continue;
             }
             let location = if self.is_rest() {
@@ -204,6 +241,9 @@ impl Maker<'_, '_> {
             return Some(self.document());
         }
         match self.kind(member.shape) {
+            Kind::String if likely(&member.name).is_some() && !self.dice.once_in(4) => {
+                likely(&member.name).map(|values| (*self.dice.pick(values)).into())
+            }
             Kind::List { element, .. } => {
                 let count = 1 + self.dice.below(3);
                 let items = (0..count).map(|_| self.scalar(element.shape, place));
@@ -243,6 +283,9 @@ impl Maker<'_, '_> {
     fn value(&mut self, member: &Member, depth: usize) -> Option<Value> {
         let depth = depth.checked_sub(1)?;
         match self.kind(member.shape) {
+            Kind::String if likely(&member.name).is_some() && !self.dice.once_in(4) => {
+                likely(&member.name).map(|values| (*self.dice.pick(values)).into())
+            }
             Kind::Structure(structure) if structure.event_stream => None,
             Kind::Structure(structure) if structure.document => {
                 (!self.is_xml()).then(|| self.document())
@@ -250,7 +293,8 @@ impl Maker<'_, '_> {
             Kind::Structure(structure) => {
                 let mut params = Params::new();
                 for member in &structure.members {
-                    if !self.dice.once_in(2) {
+                    if !structure.required.contains(&member.name) && !self.dice.once_in(self.rarity)
+                    {
                         continue;
                     }
                     let value = match member.json_value {
