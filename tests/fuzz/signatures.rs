@@ -112,7 +112,7 @@ proptest! {
         let mut dice = Dice::new(&bytes);
         let (access_key, region, service) = (part(&mut dice), part(&mut dice), part(&mut dice));
         let credential = format!("{access_key}/20261122/{region}/{service}/aws4_request");
-        let mut parameters = vec![
+        let mut parameters = [
             format!("Credential={credential}"),
             "SignedHeaders=host;x-amz-date".to_owned(),
             "Signature=00".to_owned(),
