@@ -2,7 +2,7 @@
 //! API and bytes that are no HTTP. It must neither panic, nor answer 5xx of its own making, nor answer what its protocol
 //! cannot read, nor grow.
 //!
-//! `LOCALTRAIL_REQUESTS` says how many, `LOCALTRAIL_REQUESTS_SEED` which ones.
+//! `LOCALTRAIL_REQUESTS` says how many, `LOCALTRAIL_REQUESTS_SEED` which ones, `LOCALTRAIL_BIN` to which program.
 
 use std::collections::BTreeMap;
 use std::io::{BufRead as _, BufReader};
@@ -45,7 +45,9 @@ impl Program {
     fn start() -> Self {
         let folder = tempfile::tempdir().unwrap();
         let log = std::fs::File::create(folder.path().join("log")).unwrap();
-        let mut child = Command::new(env!("CARGO_BIN_EXE_localtrail"))
+        let program = std::env::var_os("LOCALTRAIL_BIN");
+        let program = program.unwrap_or_else(|| env!("CARGO_BIN_EXE_localtrail").into());
+        let mut child = Command::new(program)
             .args([
                 "--listen",
                 "127.0.0.1:0",
@@ -313,12 +315,20 @@ impl Connection {
         }
     }
 
-    /// Sends, and reads the answer if there is one.
+    /// Sends, and reads the answer if there is one. A connection that was open already may be closed by the time, as
+    /// HTTP allows; then another is tried.
     async fn exchange(&mut self, sent: &Sent) -> Option<Answer> {
-        let mut stream = match self.stream.take() {
-            Some(stream) => stream,
-            None => TcpStream::connect(self.address).await.unwrap(),
-        };
+        if let Some(stream) = self.stream.take()
+            && let Some(answer) = self.exchange_on(stream, sent).await
+        {
+            return Some(answer);
+        }
+        let stream = TcpStream::connect(self.address).await.unwrap();
+        self.exchange_on(stream, sent).await
+    }
+
+    async fn exchange_on(&mut self, mut stream: TcpStream, sent: &Sent) -> Option<Answer> {
+        self.buffer.clear();
         let is_sent = stream.write_all(&sent.bytes).await.is_ok();
         if !sent.is_whole {
             // It would wait for what never comes.
@@ -331,7 +341,6 @@ impl Connection {
         if sent.is_whole && is_sent && goes_on {
             self.stream = Some(stream);
         }
-        self.buffer.clear();
         answer
     }
 
