@@ -331,7 +331,7 @@ impl Store {
         if let Precondition::None | Precondition::Absent = precondition {
             // Most often there is none, and one statement is its own transaction.
             let mut writer = self.connections.write().await?;
-            let written = object_insert(&mut *writer, object, "insert or ignore into").await?;
+            let written = object_insert(&mut writer, object, "insert or ignore into").await?;
             match written {
                 Inserted::Done => return Ok(Written::Done(Vec::new())),
                 Inserted::NoBucket => return Ok(Written::NoBucket),
@@ -598,7 +598,7 @@ async fn object_write(
         Err(refused) => return Ok(refused),
     };
     Ok(
-        match object_insert(&mut **tx, object, "insert or replace into").await? {
+        match object_insert(tx, object, "insert or replace into").await? {
             Inserted::Done | Inserted::IsThere => Written::Done(replaced),
             Inserted::NoBucket => Written::NoBucket,
         },
