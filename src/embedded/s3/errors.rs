@@ -4,6 +4,7 @@ use http::{HeaderValue, Method, Response, StatusCode, header};
 use s3s::{S3Error, S3ErrorCode, s3_error};
 
 use crate::embedded::Error;
+use crate::store;
 
 /// S3's sentences for the codes that always say the same, where an error brings none of its own.
 const MESSAGES: &[(&str, &str)] = &[
@@ -123,6 +124,14 @@ fn message(code: &str) -> &'static str {
 pub(super) fn internal(source: impl std::error::Error) -> S3Error {
     tracing::error!(error = %source, "the embedded S3 failed: {source}");
     s3_error!(InternalError)
+}
+
+/// Why something of a bucket was not kept; the bucket may have been deleted meanwhile.
+pub(super) fn not_kept(error: store::Error) -> S3Error {
+    match store::is_orphan(&error) {
+        true => s3_error!(NoSuchBucket),
+        false => internal(error),
+    }
 }
 
 /// An error whose code the protocol crate does not know.

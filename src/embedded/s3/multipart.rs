@@ -8,7 +8,7 @@ use super::attributes::{Attributes, DEFAULT_CHECKSUM, attributes, object_acl};
 use super::blobs::{Draft, Kept};
 use super::bucket::{from_json, to_json};
 use super::checksum::{Algorithm, Checksum, Expected, Hasher, checksum_into, composite};
-use super::errors::internal;
+use super::errors::{internal, not_kept};
 use super::list::{Encoding, common_prefix, key_range, limit};
 use super::object::{check_key, copy_source, etag, finish, precondition, receive};
 use super::read::{Conditions, part_of};
@@ -55,7 +55,7 @@ pub(super) async fn create_multipart_upload(
         acl: to_json(&acl)?,
         tags: to_json(&tags)?,
     };
-    shelf.store.upload_insert(&upload).await.map_err(internal)?;
+    shelf.store.upload_insert(&upload).await.map_err(not_kept)?;
     Ok(dto::CreateMultipartUploadOutput {
         checksum_type: input
             .checksum_algorithm

@@ -5,6 +5,7 @@ use std::collections::HashSet;
 use sqlx::sqlite::SqliteRow;
 use sqlx::{FromRow, QueryBuilder, Row, SqliteConnection};
 
+use super::is_orphan;
 use crate::store::{Store, Tx};
 
 pub(super) const ALL_BLOBS: &str = "select blob from object where blob is not null
@@ -637,7 +638,7 @@ async fn object_insert(
         Ok(done) if done.rows_affected() == 0 => Ok(Inserted::IsThere),
         Ok(_) => Ok(Inserted::Done),
         // Its only reference is the bucket.
-        Err(sqlx::Error::Database(e)) if e.is_foreign_key_violation() => Ok(Inserted::NoBucket),
+        Err(e) if is_orphan(&e) => Ok(Inserted::NoBucket),
         Err(e) => Err(e),
     }
 }
