@@ -148,6 +148,7 @@ impl App {
                 clock.clone(),
                 ids.clone(),
                 folder.join("objects"),
+                config.max_object,
             ),
             sns: Sns::new(store.clone(), clock.clone(), ids.clone(), deliver, address),
             sts: Sts::new(store.clone(), clock.clone(), ids.clone()),

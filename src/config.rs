@@ -206,6 +206,22 @@ pub struct Config {
           value_parser = clap::value_parser!(u64).range(1..=86_400))]
     pub body_timeout: u64,
 
+    /// Bytes of a body that is read whole: of a call to CloudTrail, SNS or STS, packed or unpacked; a longer one is
+    /// refused with 413.
+    #[arg(long, env = "LOCALTRAIL_MAX_BODY", value_name = "BYTES", default_value = "2097152",
+          value_parser = clap::value_parser!(u32).range(1_024..=268_435_456))]
+    pub max_body: u32,
+
+    /// Bytes of an object, or of a part of one, that embedded S3 takes in one call; a longer one is refused with
+    /// EntityTooLarge. S3's own limit unless told otherwise.
+    #[arg(
+        long,
+        env = "LOCALTRAIL_MAX_OBJECT",
+        value_name = "BYTES",
+        default_value = "5368709120"
+    )]
+    pub max_object: usize,
+
     /// Token that the control API asks for; without one it answers callers on this machine only.
     #[arg(
         long,
@@ -291,6 +307,10 @@ impl Config {
             Embedded::Sts => EmbeddedChoice::Sts,
         };
         list.contains(&choice)
+    }
+
+    pub fn body_limit(&self) -> usize {
+        self.max_body as usize
     }
 
     pub fn upstream_timeout(&self) -> Duration {
@@ -420,6 +440,8 @@ mod tests {
             "--event-version 2.02",
             "--embedded s4",
             "--trails-per-region 0",
+            "--max-body 1000",
+            "--max-object -1",
             "--bucket-policy-check maybe",
             "--organization o-exampleorgid",
             "--organization exampleorgid:111122223333",

@@ -252,6 +252,9 @@ fn is_ip_form(text: &str) -> bool {
 
 #[cfg(test)]
 mod tests {
+    use proptest::prelude::proptest;
+    use regex_lite::Regex;
+
     use super::*;
 
     const HOME: Home<'static> = Home {
@@ -297,6 +300,56 @@ mod tests {
         ] {
             let error = trail_name(bad).unwrap_err();
             assert!(error.message().contains(reason), "{bad}: {error}");
+        }
+    }
+
+    /// Forms as regular expressions, which the rules of this file are not made of.
+    const TRAIL_NAME: &str = "^[A-Za-z0-9](?:[._-]?[A-Za-z0-9])*$";
+    const BUCKET_NAME: &str =
+        "^[a-z0-9](?:[a-z0-9-]*[a-z0-9])?(?:[.][a-z0-9](?:[a-z0-9-]*[a-z0-9])?)*$";
+    const IP: &str = "^[0-9]{1,3}(?:[.][0-9]{1,3}){3}$";
+
+    fn is_like(form: &str, text: &str) -> bool {
+        Regex::new(form).unwrap().is_match(text)
+    }
+
+    fn is_trail_name(text: &str) -> bool {
+        is_like(TRAIL_NAME, text) && !is_like(IP, text) && (3..=128).contains(&text.len())
+    }
+
+    proptest! {
+        #[test]
+        fn names_of_trails_have_their_form(text in "[a-zA-Z0-9._ é/-]{0,12}", other: String, long in "[a-z0-9-]{120,135}") {
+            for text in [text, other, long] {
+                assert_eq!(trail_name(&text).is_ok(), is_trail_name(&text), "{text:?}");
+                let arn = format!("arn:aws:cloudtrail:us-east-1:111122223333:trail/{text}");
+                assert_eq!(trail_arn(&arn).is_ok(), is_trail_name(&text), "{text:?}");
+            }
+        }
+
+        #[test]
+        fn names_of_buckets_have_their_form(text in "[a-z0-9.-]{0,12}", other: String, long in "[a-z0-9]{58,68}") {
+            for text in [text, other, long] {
+                let is_name = is_like(BUCKET_NAME, &text) && !is_like(IP, &text) && (3..=63).contains(&text.len());
+                assert_eq!(bucket(&text).is_ok(), is_name, "{text:?}");
+            }
+        }
+
+        #[test]
+        fn what_is_taken_is_an_arn_that_is_taken_again(text in "[a-z0-9:/*_-]{0,40}", other: String) {
+            let arn = format!("arn:aws:{other}:us-east-1:111122223333:{text}");
+            for text in [text, other, arn] {
+                for form in [topic_arn, kms_key] {
+                    if let Ok(arn) = form(&text, HOME) {
+                        assert!(Arn::parse(&arn).is_some(), "{text:?}");
+                        assert_eq!(form(&arn, HOME).ok(), Some(arn));
+                    }
+                }
+                let _ = log_group(&text, HOME);
+                let _ = logs_role(&text);
+                let _ = prefix(&text);
+                let _ = TrailName::parse(&text);
+            }
         }
     }
 

@@ -334,6 +334,8 @@ fn token_check(filter: &impl Serialize, key: &[u8]) -> Result<Vec<u8>> {
 mod tests {
     use std::collections::BTreeSet;
 
+    use proptest::prelude::{prop, proptest};
+
     use super::*;
 
     #[test]
@@ -380,6 +382,37 @@ mod tests {
         ] {
             let error = page_after::<(i64, String)>(&filter, token).unwrap_err();
             assert_eq!(error.code(), Code::InvalidNextTokenException);
+        }
+    }
+
+    proptest! {
+        #[test]
+        fn page_tokens_are_read_back_and_no_others(
+            filter: (String, i64), other: (String, i64), key: (i64, String), at: prop::sample::Index, bit in 0..8_u8,
+        ) {
+            let token = page_token(&filter, &key).unwrap();
+            let read: (i64, String) = page_after(&filter, &token).unwrap();
+            assert_eq!(read, key);
+
+            let code = |filter: &(String, i64), token: &str| {
+                page_after::<(i64, String)>(filter, token).map_err(|error| error.code())
+            };
+            if filter != other {
+                assert_eq!(code(&other, &token), Err(Code::InvalidNextTokenException));
+            }
+            let bytes = BASE64.decode(&token).unwrap();
+            let at = at.index(bytes.len());
+            let mut flipped = bytes.clone();
+            flipped[at] ^= 1 << bit;
+            for changed in [&flipped[..], &bytes[..at], &[&bytes[..], b" "].concat()] {
+                let changed = BASE64.encode(changed);
+                assert_eq!(code(&filter, &changed), Err(Code::InvalidNextTokenException));
+            }
+        }
+
+        #[test]
+        fn no_text_is_a_page_token_by_chance(text: String) {
+            assert!(page_after::<(i64, String)>(&"filter", &text).is_err());
         }
     }
 

@@ -9,6 +9,7 @@ use std::collections::HashMap;
 
 use http::request::Parts;
 use serde_json::Value;
+use serde_json::map::Entry;
 
 use super::Params;
 use super::model::{Kind, Member, Protocol, Service, ShapeId, Structure};
@@ -62,7 +63,11 @@ struct Node<'a> {
 
 impl<'a> Tree<'a> {
     fn new(pairs: &'a [(Cow<'a, str>, Cow<'a, str>)]) -> Result<Self, ParseError> {
-        let mut tree = Self::default();
+        // Most parameters have one segment of their own, or two.
+        let mut tree = Self {
+            nodes: Vec::with_capacity(2 * pairs.len() + 1),
+            index: HashMap::with_capacity(2 * pairs.len()),
+        };
         tree.nodes.push(Node::default());
         for (key, value) in pairs {
             let mut at = ROOT;
@@ -81,6 +86,12 @@ impl<'a> Tree<'a> {
     }
 
     fn child_or_new(&mut self, parent: usize, name: &'a str) -> usize {
+        // The parameters of one structure are sent one after the other.
+        if let Some(&last) = self.nodes[parent].children.last()
+            && self.nodes[last].name == name
+        {
+            return last;
+        }
         let new = self.nodes.len();
         let found = *self.index.entry((parent, name)).or_insert(new);
         if found == new {
@@ -124,9 +135,10 @@ impl<'t> Reader<'t> {
             let Some(member) = self.member(structure, self.tree.nodes[child].name) else {
                 continue;
             };
-            if !params.contains_key(&*member.name) {
-                let value = self.value(member, child, depth)?;
-                insert(&mut params, &member.name, value);
+            if let Entry::Vacant(slot) = params.entry(&*member.name)
+                && let Some(value) = self.value(member, child, depth)?
+            {
+                slot.insert(value);
             }
         }
         Ok(params)

@@ -202,27 +202,10 @@ fn body_members(
     let members = if call.protocol == Protocol::RestJson {
         json::members(call.service, structure, body, in_body)?
     } else {
-        xml_members(call, structure, body)?
+        xml::members(call, structure, body)?
     };
     params.extend(members);
     Ok(())
-}
-
-fn xml_members(call: &Call, structure: &Structure, body: &[u8]) -> Result<Params, ParseError> {
-    let in_body = |member: &Member| member.location == Location::Body;
-    let root = xml::Element::read(body)?;
-    let mut own = structure.members.iter();
-    let own = own.find(|member| in_body(member) && member.wire() == root.name);
-    // GetBucketLocation answers with the bare member: `<LocationConstraint>eu-west-1</LocationConstraint>`.
-    if let Some(member) = own.filter(|_| root.children.is_empty()) {
-        let mut params = Params::new();
-        params.insert(
-            member.name.to_string(),
-            xml::value(call, member.shape, &root)?,
-        );
-        return Ok(params);
-    }
-    xml::members(call, structure, &root, in_body)
 }
 
 /// The member that is the whole body; `None` if it is empty or not to be looked at.
@@ -237,9 +220,6 @@ fn payload_value(call: &Call, payload: &Member, body: &[u8]) -> Result<Option<Va
         _ if call.protocol == Protocol::RestJson => {
             json::payload(call.service, payload.shape, body)
         }
-        _ => {
-            let root = xml::Element::read(body)?;
-            xml::value(call, payload.shape, &root).map(Some)
-        }
+        _ => xml::payload(call, payload.shape, body).map(Some),
     }
 }

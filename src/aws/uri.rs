@@ -220,8 +220,35 @@ impl Template {
 #[cfg(test)]
 mod tests {
     use http::HeaderMap;
+    use percent_encoding::{NON_ALPHANUMERIC, utf8_percent_encode};
+    use proptest::prelude::{prop, proptest};
 
-    use super::{Needed, Target, Template};
+    use super::{Needed, Target, Template, decode, parse_query};
+
+    proptest! {
+        #[test]
+        fn what_is_percent_encoded_is_decoded(pairs in prop::collection::vec(("\\PC+", "\\PC*"), 0..5)) {
+            let encode = |text: &str| utf8_percent_encode(text, NON_ALPHANUMERIC).to_string();
+            let query: Vec<String> = pairs.iter().map(|(name, value)| format!("{}={}", encode(name), encode(value))).collect();
+            assert_eq!(parse_query(&query.join("&")), pairs);
+            for (name, value) in pairs {
+                assert_eq!(decode(&encode(&name)), name);
+                let path = format!("/{}/{}", encode(&name), encode(&value));
+                let template = Template::new("/{A}/{B+}", Vec::new());
+                let labels = template.labels(&Target::new(&path, ""));
+                let expected = [("A", name), ("B", value.clone())];
+                assert_eq!(labels, if value.is_empty() { &[][..] } else { &expected[..] });
+            }
+        }
+
+        #[test]
+        fn any_path_is_matched_or_not(path: String, template in "(/(a|[{]x[}]|[{]y[+][}])){0,4}", query: String) {
+            let template = Template::new(&template, Vec::new());
+            let target = Target::new(&path, &query);
+            let fits = template.fit(&target, &HeaderMap::new()).is_some();
+            assert!(fits || template.labels(&target).is_empty());
+        }
+    }
 
     #[test]
     fn labels_are_taken_from_the_raw_path() {

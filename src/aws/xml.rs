@@ -1,7 +1,8 @@
 //! XML → [`Params`] by shape: answers of the query and EC2 protocols, REST's XML bodies.
 //!
-//! Refuses document types and entities other than XML's own, so that no document can grow while it is read. Text is
-//! not trimmed: a key may end in a space.
+//! A document is read once, from front to back, by the shape that is expected of it: no tree of it is made. What the
+//! shape does not know is read all the same, so that a broken document is none. Refuses document types and entities
+//! other than XML's own, so that no document can grow while it is read. Text is not trimmed: a key may end in a space.
 
 use std::borrow::Cow;
 
@@ -10,51 +11,56 @@ use quick_xml::events::{BytesStart, Event};
 use serde_json::Value;
 
 use super::Params;
-use super::model::{Kind, Member, Protocol, Service, ShapeId, Structure};
+use super::model::{Kind, Location, Member, Protocol, Service, ShapeId, Structure};
 use super::params::{MAX_DEPTH, ParseError};
 use super::route::Call;
 use super::text;
 
-/// An element without its namespace.
-#[derive(Debug, Default)]
-pub(super) struct Element<'d> {
-    pub(super) name: String,
-    /// By the names as written, prefix included.
-    attributes: Vec<(String, String)>,
-    pub(super) children: Vec<Self>,
-    /// All text in it, entities resolved. White space between children is here too.
-    pub(super) text: Cow<'d, str>,
+/// Room for this many members is made at once; few structures are sent with more.
+const USUAL_MEMBERS: usize = 8;
+
+/// A document that is being read: some of its elements are open.
+struct Document<'d> {
+    reader: Reader<&'d [u8]>,
+    /// How many.
+    open: usize,
 }
 
-impl<'d> Element<'d> {
-    /// The root element of a document.
-    pub(super) fn read(document: &'d [u8]) -> Result<Self, ParseError> {
+impl<'d> Document<'d> {
+    /// The document with its root open.
+    fn open(document: &'d [u8]) -> Result<(Self, BytesStart<'d>), ParseError> {
         let document = std::str::from_utf8(document).map_err(syntax)?;
         let mut reader = Reader::from_str(document.trim_start_matches('\u{feff}'));
-        // The element that holds the root.
-        let mut open = vec![Self::default()];
+        // `<a/>` comes as a start and an end, too.
+        reader.config_mut().expand_empty_elements = true;
+        let mut document = Self { reader, open: 0 };
+        let root = document.child()?.ok_or_else(|| syntax("no root element"))?;
+        Ok((document, root))
+    }
+
+    /// Opens the next child of the element that is open last; `None` when that element ends.
+    fn child(&mut self) -> Result<Option<BytesStart<'d>>, ParseError> {
+        self.child_or_text(|_| {})
+    }
+
+    /// The same; shows the text on the way there, entities resolved.
+    fn child_or_text(
+        &mut self,
+        mut show: impl FnMut(Cow<'d, str>),
+    ) -> Result<Option<BytesStart<'d>>, ParseError> {
         loop {
-            match reader.read_event().map_err(syntax)? {
+            match self.reader.read_event().map_err(syntax)? {
+                Event::Start(_) if self.open == MAX_DEPTH => return Err(ParseError::TooDeep),
                 Event::Start(start) => {
-                    if open.len() > MAX_DEPTH {
-                        return Err(ParseError::TooDeep);
-                    }
-                    open.push(Self::start(&start)?);
-                }
-                Event::Empty(start) => {
-                    let element = Self::start(&start)?;
-                    top(&mut open)?.children.push(element);
+                    self.open += 1;
+                    return Ok(Some(start));
                 }
                 Event::End(_) => {
-                    let element = open.pop().ok_or_else(unbalanced)?;
-                    top(&mut open)?.children.push(element);
+                    self.open = self.open.checked_sub(1).ok_or_else(unbalanced)?;
+                    return Ok(None);
                 }
-                Event::Text(text) => {
-                    top(&mut open)?.append(text.xml10_content().map_err(syntax)?);
-                }
-                Event::CData(text) => {
-                    top(&mut open)?.append(text.xml10_content().map_err(syntax)?);
-                }
+                Event::Text(text) => show(text.xml10_content().map_err(syntax)?),
+                Event::CData(text) => show(text.xml10_content().map_err(syntax)?),
                 Event::GeneralRef(entity) => {
                     let resolved = match entity.resolve_char_ref().map_err(syntax)? {
                         Some(character) => character,
@@ -67,62 +73,67 @@ impl<'d> Element<'d> {
                             other => return Err(syntax(format!("unknown entity {other}"))),
                         },
                     };
-                    top(&mut open)?.text.to_mut().push(resolved);
+                    show(resolved.to_string().into());
                 }
                 Event::DocType(_) => return Err(syntax("a document type is not allowed")),
-                Event::Eof => break,
-                Event::Decl(_) | Event::PI(_) | Event::Comment(_) => {}
+                Event::Eof if self.open == 0 => return Ok(None),
+                Event::Eof => return Err(unbalanced()),
+                // An empty element does not come as such.
+                Event::Empty(_) | Event::Decl(_) | Event::PI(_) | Event::Comment(_) => {}
             }
         }
-        let [document] = open.as_mut_slice() else {
-            return Err(unbalanced());
+    }
+
+    /// The text of the element that is open last, up to its end. The text of its children is not part of it.
+    fn text(&mut self) -> Result<Cow<'d, str>, ParseError> {
+        let mut text = Cow::Borrowed("");
+        let mut add = |more: Cow<'d, str>| {
+            if text.is_empty() {
+                text = more;
+            } else {
+                *text.to_mut() += &more;
+            }
         };
-        document
-            .children
-            .pop()
-            .ok_or_else(|| syntax("no root element"))
-    }
-
-    fn start(start: &BytesStart<'_>) -> Result<Self, ParseError> {
-        let utf8 = |bytes: &[u8]| String::from_utf8_lossy(bytes).into_owned();
-        let mut attributes = Vec::new();
-        // Not checked for repeats, which takes quadratic time; the first counts.
-        for attribute in start.attributes().with_checks(false) {
-            let attribute = attribute.map_err(syntax)?;
-            let value = attribute.normalized_value(quick_xml::XmlVersion::Implicit1_0);
-            attributes.push((
-                utf8(attribute.key.as_ref()),
-                value.map_err(syntax)?.into_owned(),
-            ));
+        while self.child_or_text(&mut add)?.is_some() {
+            self.skip()?;
         }
-        Ok(Self {
-            name: utf8(start.local_name().as_ref()),
-            attributes,
-            ..Self::default()
-        })
+        Ok(text)
     }
 
-    fn append(&mut self, text: Cow<'d, str>) {
-        if self.text.is_empty() {
-            self.text = text;
-        } else {
-            *self.text.to_mut() += &text;
+    /// Reads up to the end of the element that is open last.
+    fn skip(&mut self) -> Result<(), ParseError> {
+        let outside = self.open.saturating_sub(1);
+        while self.open > outside {
+            self.child()?;
         }
+        Ok(())
     }
 
-    /// The first child of this name.
-    pub(super) fn child(&self, name: &str) -> Option<&Self> {
-        self.children.iter().find(|child| child.name == name)
-    }
-
-    fn attribute(&self, name: &str) -> Option<&str> {
-        let found = self.attributes.iter().find(|(key, _)| key == name);
-        found.map(|(_, value)| value.as_str())
+    /// Reads what is left when the root has ended.
+    fn close(mut self) -> Result<(), ParseError> {
+        match self.child()? {
+            None => Ok(()),
+            Some(_) => Err(syntax("there are two root elements")),
+        }
     }
 }
 
-fn top<'o, 'd>(open: &'o mut [Element<'d>]) -> Result<&'o mut Element<'d>, ParseError> {
-    open.last_mut().ok_or_else(unbalanced)
+/// An element's name without its namespace.
+fn is_called(element: &BytesStart<'_>, name: &str) -> bool {
+    element.local_name().as_ref() == name.as_bytes()
+}
+
+/// The value of an attribute, by its name as written, prefix included.
+fn attribute(element: &BytesStart<'_>, name: &str) -> Result<Option<String>, ParseError> {
+    // Not checked for repeats, which takes quadratic time; the first counts.
+    for attribute in element.attributes().with_checks(false) {
+        let attribute = attribute.map_err(syntax)?;
+        if attribute.key.as_ref() == name.as_bytes() {
+            let value = attribute.normalized_value(quick_xml::XmlVersion::Implicit1_0);
+            return Ok(Some(value.map_err(syntax)?.into_owned()));
+        }
+    }
+    Ok(None)
 }
 
 fn unbalanced() -> ParseError {
@@ -148,12 +159,12 @@ pub(super) fn answer(call: &Call, output: ShapeId, body: &[u8]) -> Result<Params
     if body.iter().all(u8::is_ascii_whitespace) {
         return Ok(Params::new());
     }
-    let root = Element::read(body)?;
-    let within = match call.protocol {
-        Protocol::Query => root.child(&result_wrapper(call)).unwrap_or(&root),
-        _ => &root,
-    };
-    members(call, structure, within, |_| true)
+    let (document, root) = Document::open(body)?;
+    let mut reader = Shapes::of(call, document);
+    let wrapper = (call.protocol == Protocol::Query).then(|| result_wrapper(call));
+    let answer = reader.message(structure, &root, wrapper.as_deref())?;
+    reader.document.close()?;
+    Ok(answer)
 }
 
 /// The element around a query answer. SQS's model, which speaks JSON now, does not name it.
@@ -164,50 +175,85 @@ pub(super) fn result_wrapper(call: &Call) -> Cow<'static, str> {
     }
 }
 
-/// Those members of `structure` in an element that are `wanted`.
+/// Members of `structure` in the body of a REST message.
 pub(super) fn members(
     call: &Call,
     structure: &Structure,
-    element: &Element<'_>,
-    wanted: impl Fn(&Member) -> bool,
+    body: &[u8],
 ) -> Result<Params, ParseError> {
-    Shapes::of(call).fields(structure, element, MAX_DEPTH, &wanted)
+    let (document, root) = Document::open(body)?;
+    let mut own = structure.members.iter();
+    let own = own.find(|it| it.location == Location::Body && is_called(&root, it.wire()));
+    let mut reader = Shapes::of(call, document);
+    let members = match own {
+        // GetBucketLocation answers with the bare member: `<LocationConstraint>eu-west-1</LocationConstraint>`.
+        Some(member) if Document::open(body)?.0.child()?.is_none() => {
+            let mut params = Params::new();
+            let value = reader.value(member.shape, &root)?;
+            params.insert(member.name.to_string(), value);
+            params
+        }
+        _ => reader.message(structure, &root, None)?,
+    };
+    reader.document.close()?;
+    Ok(members)
 }
 
-/// An element as the value of `shape`.
-pub(super) fn value(
-    call: &Call,
-    shape: ShapeId,
-    element: &Element<'_>,
-) -> Result<Value, ParseError> {
-    Shapes::of(call).value(shape, element, MAX_DEPTH)
+/// A whole body as the value of `shape`.
+pub(super) fn payload(call: &Call, shape: ShapeId, body: &[u8]) -> Result<Value, ParseError> {
+    let (document, root) = Document::open(body)?;
+    let mut reader = Shapes::of(call, document);
+    let value = reader.value(shape, &root)?;
+    reader.document.close()?;
+    Ok(value)
 }
 
 /// Code and message of an error body: `<ErrorResponse><Error>`, `<Response><Errors><Error>` or `<Error>`.
 pub(super) fn error(body: &[u8]) -> (Option<String>, Option<String>) {
-    let Ok(root) = Element::read(body) else {
-        return (None, None);
+    let read = || {
+        let (mut document, _) = Document::open(body)?;
+        let found = error_in(&mut document)?;
+        document.close()?;
+        Ok::<_, ParseError>(found)
     };
-    let errors = root.child("Errors");
-    let error = root.child("Error");
-    let error = error.or_else(|| errors?.child("Error")).unwrap_or(&root);
-    let text = |name: &str| {
-        let text = error.child(name)?.text.trim();
-        (!text.is_empty()).then(|| text.to_owned())
-    };
-    (text("Code"), text("Message").or_else(|| text("message")))
+    read().unwrap_or_default()
 }
 
-/// Reads elements by the shapes of one service, by the names of one protocol.
-struct Shapes<'s> {
-    service: &'s Service,
+/// Code and message in the element that is open last, or in an error inside of it.
+fn error_in(document: &mut Document<'_>) -> Result<(Option<String>, Option<String>), ParseError> {
+    let (mut code, mut message) = (None, None);
+    let mut inner = None;
+    while let Some(child) = document.child()? {
+        let mut text = || -> Result<_, ParseError> {
+            let text = document.text()?;
+            let text = text.trim();
+            Ok((!text.is_empty()).then(|| text.to_owned()))
+        };
+        match child.local_name().as_ref() {
+            b"Code" if code.is_none() => code = text()?,
+            b"Message" | b"message" if message.is_none() => message = text()?,
+            b"Error" | b"Errors" if inner.is_none() => {
+                let found = error_in(document)?;
+                inner = Some(found).filter(|found| *found != (None, None));
+            }
+            _ => document.skip()?,
+        }
+    }
+    Ok(inner.unwrap_or((code, message)))
+}
+
+/// Reads elements by the shapes of one service, by the names of one protocol. What reads an element leaves it closed.
+struct Shapes<'d> {
+    document: Document<'d>,
+    service: &'static Service,
     /// SQS's members have names of their own in the query protocol; EC2's `queryName` is for requests alone.
     by_query_name: bool,
 }
 
-impl<'s> Shapes<'s> {
-    fn of(call: &Call) -> Self {
+impl<'d> Shapes<'d> {
+    fn of(call: &Call, document: Document<'d>) -> Self {
         Self {
+            document,
             service: call.service,
             by_query_name: call.protocol == Protocol::Query,
         }
@@ -227,107 +273,149 @@ impl<'s> Shapes<'s> {
     }
 
     /// The member that a child element stands for. A flattened list may go by its element's name.
-    fn member<'m>(&self, structure: &'m Structure, name: &str) -> Option<&'m Member> {
+    fn member<'m>(&self, structure: &'m Structure, child: &BytesStart<'_>) -> Option<&'m Member> {
+        let name = child.local_name().into_inner();
         let mut members = structure.members.iter();
-        let by_own_name = members.find(|member| self.name(member, &member.name) == name);
+        let by_own_name = members.find(|member| self.name(member, &member.name).as_bytes() == name);
         // Looked for only then, as it takes the members' shapes.
         by_own_name.or_else(|| {
             let mut members = structure.members.iter();
             members.find(|member| match &self.service.shape(member.shape).kind {
                 Kind::List { element, .. } => {
-                    self.is_flattened(member) && self.name(element, "") == name
+                    self.is_flattened(member) && self.name(element, "").as_bytes() == name
                 }
                 _ => false,
             })
         })
     }
 
-    fn fields(
-        &self,
+    /// Members of a whole message, those that stand in the body; an element called `wrapper` holds them in place of the
+    /// root.
+    fn message(
+        &mut self,
         structure: &Structure,
-        element: &Element<'_>,
-        depth: usize,
-        wanted: &dyn Fn(&Member) -> bool,
+        root: &BytesStart<'_>,
+        wrapper: Option<&str>,
     ) -> Result<Params, ParseError> {
-        let mut params = Params::with_capacity(element.children.len());
-        let attributes = structure.members.iter().filter(|m| m.xml_attribute);
-        for member in attributes {
-            if let Some(text) = element.attribute(member.wire()) {
-                let kind = &self.service.shape(member.shape).kind;
-                params.insert(member.name.to_string(), text::scalar(kind, text));
+        let mut params = self.attributes(structure, root)?;
+        while let Some(child) = self.document.child()? {
+            if wrapper.is_some_and(|wrapper| is_called(&child, wrapper)) {
+                params = self.fields(structure, &child)?;
+                self.document.skip()?;
+                break;
             }
-        }
-        for child in &element.children {
-            let member = self.member(structure, &child.name);
-            let Some(member) = member.filter(|member| wanted(member)) else {
-                continue;
-            };
-            if !self.is_flattened(member) {
-                let value = self.value(member.shape, child, depth)?;
-                params.insert(member.name.to_string(), value);
-                continue;
-            }
-            // Each child is one element or entry of the whole.
-            match &self.service.shape(member.shape).kind {
-                Kind::List { element, .. } => {
-                    let value = self.value(element.shape, child, depth)?;
-                    let list = params.entry(&*member.name);
-                    if let Value::Array(items) = list.or_insert_with(|| Value::Array(Vec::new())) {
-                        items.push(value);
-                    }
-                }
-                Kind::Map { key, value, .. } => {
-                    let entry = self.entry(key, value, child, depth)?;
-                    let map = params.entry(&*member.name);
-                    if let Value::Object(map) = map.or_insert_with(|| Params::new().into()) {
-                        map.extend(entry);
-                    }
-                }
-                _ => {}
+            let member = self.member(structure, &child);
+            match member.filter(|member| member.location == Location::Body) {
+                Some(member) => self.add(&mut params, member, &child)?,
+                None => self.document.skip()?,
             }
         }
         Ok(params)
     }
 
-    fn entry(
-        &self,
-        key: &Member,
-        value: &Member,
-        element: &Element<'_>,
-        depth: usize,
-    ) -> Result<Option<(String, Value)>, ParseError> {
-        let name = element.child(self.name(key, "key"));
-        let sent = element.child(self.name(value, "value"));
-        let (Some(name), Some(sent)) = (name, sent) else {
-            return Ok(None);
-        };
-        let sent = self.value(value.shape, sent, depth)?;
-        Ok(Some((name.text.to_string(), sent)))
+    fn fields(
+        &mut self,
+        structure: &Structure,
+        element: &BytesStart<'_>,
+    ) -> Result<Params, ParseError> {
+        let mut params = self.attributes(structure, element)?;
+        while let Some(child) = self.document.child()? {
+            match self.member(structure, &child) {
+                Some(member) => self.add(&mut params, member, &child)?,
+                None => self.document.skip()?,
+            }
+        }
+        Ok(params)
     }
 
-    fn value(
+    /// Members that are attributes of the element, with room for the others.
+    fn attributes(
         &self,
-        shape: ShapeId,
-        element: &Element<'_>,
-        depth: usize,
-    ) -> Result<Value, ParseError> {
-        let depth = depth.checked_sub(1).ok_or(ParseError::TooDeep)?;
+        structure: &Structure,
+        element: &BytesStart<'_>,
+    ) -> Result<Params, ParseError> {
+        let mut params = Params::with_capacity(structure.members.len().min(USUAL_MEMBERS));
+        if element.attributes_raw().is_empty() {
+            return Ok(params);
+        }
+        for member in structure.members.iter().filter(|m| m.xml_attribute) {
+            if let Some(text) = attribute(element, member.wire())? {
+                let kind = &self.service.shape(member.shape).kind;
+                params.insert(member.name.to_string(), text::scalar(kind, &text));
+            }
+        }
+        Ok(params)
+    }
+
+    /// Adds what an element says of a member; of a flattened one it is one element or entry of the whole.
+    fn add(
+        &mut self,
+        params: &mut Params,
+        member: &Member,
+        element: &BytesStart<'_>,
+    ) -> Result<(), ParseError> {
+        match &self.service.shape(member.shape).kind {
+            Kind::List { element: of, .. } if self.is_flattened(member) => {
+                let value = self.value(of.shape, element)?;
+                let list = params.entry(&*member.name);
+                if let Value::Array(items) = list.or_insert_with(|| Value::Array(Vec::new())) {
+                    items.push(value);
+                }
+            }
+            Kind::Map { key, value, .. } if self.is_flattened(member) => {
+                let entry = self.entry(key, value)?;
+                let map = params.entry(&*member.name);
+                if let Value::Object(map) = map.or_insert_with(|| Params::new().into()) {
+                    map.extend(entry);
+                }
+            }
+            _ => {
+                let value = self.value(member.shape, element)?;
+                params.insert(member.name.to_string(), value);
+            }
+        }
+        Ok(())
+    }
+
+    /// The entry of a map that the element is that is open last; `None` where key or value is missing.
+    fn entry(
+        &mut self,
+        key: &Member,
+        value: &Member,
+    ) -> Result<Option<(String, Value)>, ParseError> {
+        let (mut name, mut sent) = (None, None);
+        while let Some(child) = self.document.child()? {
+            if name.is_none() && is_called(&child, self.name(key, "key")) {
+                name = Some(self.document.text()?.into_owned());
+            } else if sent.is_none() && is_called(&child, self.name(value, "value")) {
+                sent = Some(self.value(value.shape, &child)?);
+            } else {
+                self.document.skip()?;
+            }
+        }
+        Ok(name.zip(sent))
+    }
+
+    /// An element as the value of `shape`.
+    fn value(&mut self, shape: ShapeId, element: &BytesStart<'_>) -> Result<Value, ParseError> {
         Ok(match &self.service.shape(shape).kind {
-            Kind::Structure(structure) => self.fields(structure, element, depth, &|_| true)?.into(),
+            Kind::Structure(structure) => self.fields(structure, element)?.into(),
             // Whatever its elements are called: services do not agree with their models in this.
             Kind::List { element: of, .. } => {
-                let items = element.children.iter();
-                let items = items.map(|item| self.value(of.shape, item, depth));
-                Value::Array(items.collect::<Result<_, _>>()?)
+                let mut items = Vec::new();
+                while let Some(child) = self.document.child()? {
+                    items.push(self.value(of.shape, &child)?);
+                }
+                Value::Array(items)
             }
             Kind::Map { key, value, .. } => {
                 let mut map = Params::new();
-                for child in &element.children {
-                    map.extend(self.entry(key, value, child, depth)?);
+                while self.document.child()?.is_some() {
+                    map.extend(self.entry(key, value)?);
                 }
                 map.into()
             }
-            kind => text::scalar(kind, &element.text),
+            kind => text::scalar(kind, &self.document.text()?),
         })
     }
 }

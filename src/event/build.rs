@@ -79,6 +79,7 @@ pub fn build(exchange: Exchange<'_>, principal: &Principal, event_version: &str)
             exchange.parts,
             exchange.params,
             exchange.body,
+            minor,
         )
     };
     let (error_code, error_message, response_elements) = match exchange.outcome {
@@ -203,18 +204,19 @@ fn request_parameters(
     parts: &Parts,
     params: Option<Params>,
     body: Option<&[u8]>,
+    minor: u32,
 ) -> Value {
     let (service, operation) = (call.service, call.operation);
     let params = match (&*service.id, params) {
         // Most of what S3 writes down stands in the head.
         ("s3" | "s3control", params) => {
-            return s3::request(call, parts, &params.unwrap_or_default(), body);
+            return s3::request(call, parts, &params.unwrap_or_default(), body, minor);
         }
         (_, None) => return Value::Null,
         ("ec2", Some(params)) => return ec2::request(service, operation, params),
         (_, Some(params)) => params,
     };
-    let render = Render { service, style };
+    let render = Render::new(service, style);
     let mut record = match (&*service.id, operation.input) {
         ("apigateway", _) => apigateway::request(&render, operation, params),
         (_, Some(input)) => render.request(input, params),
@@ -245,7 +247,7 @@ fn response_elements(
     let (Some(output), Some(answer)) = (operation.output, answer) else {
         return Value::Null;
     };
-    let render = Render { service, style };
+    let render = Render::new(service, style);
     let elements = render.members(service.shape(output), answer);
     values::object(unwrapped(service, operation, elements))
 }
@@ -349,11 +351,15 @@ fn additional_event_data(exchange: &Exchange<'_>) -> Option<Value> {
 
 #[cfg(test)]
 mod tests {
+    use ciborium::cbor;
+    use http::StatusCode;
     use serde_json::json;
 
     use super::super::testing::{ACCOUNT, TestCall, parts, request_parameters};
     use super::super::{PrincipalKind, Tls};
     use super::*;
+    use crate::aws::params;
+    use crate::aws::route::{self, Route};
 
     fn failure(code: &str, shape: Option<&str>, message: Option<&str>) -> Outcome {
         Outcome::Failure(WireError {
@@ -381,6 +387,54 @@ mod tests {
             r#""eventCategory":"Management"}"#,
         );
         assert_eq!(serde_json::to_string(&event).unwrap(), expected);
+    }
+
+    /// The requests are botocore's, byte for byte.
+    #[test]
+    fn calls_in_cbor_are_recorded_from_their_bytes() {
+        let created = ciborium::Value::Tag(1, Box::new(1_713_499_200.25.into()));
+        for (path, request, answer, parameters, elements) in [
+            (
+                "/service/GraniteServiceVersion20100801/operation/PutMetricAlarm",
+                &b"\xaaiAlarmNamehhigh-cpurComparisonOperatortGreaterThanThresholdqEvaluationPeriods\x02\
+                   jMetricNamenCPUUtilizationiNamespacegAWS/EC2fPeriod\x19\x01,iStatisticgAverageiThreshold\
+                   \xfb@T \x00\x00\x00\x00\x00nActionsEnabled\xf4jDimensions\x81\xa2dNamejInstanceIdeValue\
+                   si-0123456789abcdef0"[..],
+                cbor!({}),
+                json!({"alarmName": "high-cpu", "comparisonOperator": "GreaterThanThreshold",
+                       "evaluationPeriods": 2, "metricName": "CPUUtilization", "namespace": "AWS/EC2", "period": 300,
+                       "statistic": "Average", "threshold": 80.5, "actionsEnabled": false,
+                       "dimensions": [{"name": "InstanceId", "value": "i-0123456789abcdef0"}]}),
+                Value::Null,
+            ),
+            (
+                "/service/GameLift/operation/CreateGameSession",
+                b"\xa4gFleetIdgfleet-1x\x19MaximumPlayerSessionCount\ndNameagnGameProperties\x81\xa2cKeycmap\
+                  eValueb\xc3\xa9",
+                cbor!({"GameSession" => {"Status" => "ACTIVATING", "CreationTime" => created,
+                       "CurrentPlayerSessionCount" => 0, "MatchmakerData" => null, "Unheard" => [1]}}),
+                json!({"fleetId": "fleet-1", "maximumPlayerSessionCount": 10, "name": "g",
+                       "gameProperties": [{"key": "map", "value": "é"}]}),
+                json!({"gameSession": {"status": "ACTIVATING", "creationTime": "Apr 19, 2024, 4:00:00 AM",
+                       "currentPlayerSessionCount": 0}}),
+            ),
+        ] {
+            let head = parts(path, &[("smithy-protocol", "rpc-v2-cbor")]);
+            let Route::Call(call) = route::find(&head, None, request) else {
+                panic!("{path}")
+            };
+            let mut bytes = Vec::new();
+            ciborium::into_writer(&answer.unwrap(), &mut bytes).unwrap();
+            let answer = params::response(&call, StatusCode::OK, &HeaderMap::new(), &bytes);
+            let mut test = TestCall::new(&call.service.id, &call.operation.name, json!({}));
+            test.call = call;
+            test.params = params::request(&call, &head, request).ok();
+            test.outcome = Outcome::Success(answer.ok());
+            test.parts = head;
+            let event = test.record();
+            assert_eq!(event.request_parameters, parameters);
+            assert_eq!(event.response_elements, elements);
+        }
     }
 
     #[test]

@@ -8,7 +8,7 @@
 use serde_json::{Value, json};
 
 use super::names::find;
-use super::secrets::{self, Hide};
+use super::secrets::{Hide, Secrets};
 use super::values::{self, Dates, date, empty, lower_first, one, typed_text, upper_first};
 use crate::aws::Params;
 use crate::aws::model::{Kind, Member, Operation, Service, Shape, Structure};
@@ -177,7 +177,7 @@ pub(super) fn is_flat(service: &Service, operation: &Operation) -> bool {
 
 /// `requestParameters`
 pub(super) fn request(service: &Service, operation: &Operation, params: Params) -> Value {
-    let layout = Layout { service, operation };
+    let layout = Layout::new(service, operation);
     let Some(input) = operation.input.map(|input| service.shape(input)) else {
         return Value::Null;
     };
@@ -202,7 +202,7 @@ pub(super) fn response(
     params: Option<Params>,
     request_id: &str,
 ) -> Value {
-    let layout = Layout { service, operation };
+    let layout = Layout::new(service, operation);
     let flat = is_flat(service, operation);
     let output = operation.output.map(|output| service.shape(output));
     let members = match (output, params) {
@@ -230,9 +230,18 @@ pub(super) fn response(
 struct Layout<'a> {
     service: &'a Service,
     operation: &'a Operation,
+    secrets: Secrets<'a>,
 }
 
-impl Layout<'_> {
+impl<'a> Layout<'a> {
+    fn new(service: &'a Service, operation: &'a Operation) -> Self {
+        Self {
+            service,
+            operation,
+            secrets: Secrets::of(service, REMOVED),
+        }
+    }
+
     fn flat_request(&self, input: &Shape, params: Params) -> Params {
         let operation = &*self.operation.name;
         let mut members = self.flat(input, params);
@@ -491,7 +500,7 @@ impl Layout<'_> {
         params.into_iter().filter_map(move |(name, value)| {
             let member = structure.member(&name)?;
             let shape = self.service.shape(member.shape);
-            let shown = match secrets::hide(self.service, &parent.name, member, shape, REMOVED) {
+            let shown = match self.secrets.hide(&parent.name, member, shape) {
                 Some(Hide::Drop) => return None,
                 Some(Hide::Text(text)) => Shown::Hidden(text.into()),
                 Some(_) => Shown::Hidden(empty()),

@@ -8,7 +8,7 @@ use std::mem;
 
 use serde_json::Value;
 
-use super::secrets::{self, Hide};
+use super::secrets::{self, Hide, Secrets};
 use super::style::{Blobs, Case, Style};
 use super::values::{byte_buffer, date, empty, lower_first};
 use crate::aws::Params;
@@ -27,7 +27,8 @@ const FLAT_PAYLOADS: &[&str] = &["pinpoint"];
 #[derive(Clone, Copy)]
 pub(super) struct Render<'a> {
     pub service: &'a Service,
-    pub style: Style,
+    style: Style,
+    secrets: Secrets<'a>,
 }
 
 /// The names of a map's entries.
@@ -38,7 +39,15 @@ fn names(map: Value) -> Value {
     }
 }
 
-impl Render<'_> {
+impl<'a> Render<'a> {
+    pub(super) fn new(service: &'a Service, style: Style) -> Self {
+        Self {
+            service,
+            style,
+            secrets: Secrets::of(service, style.hidden),
+        }
+    }
+
     /// A request's parameters.
     pub(super) fn request(&self, input: ShapeId, params: Params) -> Params {
         let mut rendered = self.members(self.service.shape(input), params);
@@ -48,7 +57,7 @@ impl Render<'_> {
             .filter(|_| FLAT_PAYLOADS.contains(&&*self.service.id))
             .and_then(|structure| structure.members.get(structure.payload?));
         if let Some(payload) = payload {
-            let name = self.name(payload);
+            let name = self.name(payload, payload.name.to_string());
             if let Some(Value::Object(inner)) = rendered.get_mut(&name) {
                 let inner = mem::take(inner);
                 rendered.shift_remove(&name);
@@ -72,7 +81,7 @@ impl Render<'_> {
             } else {
                 self.member(shape, member, value)?
             };
-            Some((self.name(member), value))
+            Some((self.name(member, name), value))
         }));
         members
     }
@@ -83,7 +92,7 @@ impl Render<'_> {
             return None;
         }
         let shape = self.service.shape(member.shape);
-        match secrets::hide(self.service, &parent.name, member, shape, self.style.hidden) {
+        match self.secrets.hide(&parent.name, member, shape) {
             Some(Hide::Drop) => None,
             Some(Hide::Empty) => Some(empty()),
             Some(Hide::Stars) => Some(byte_buffer("KioqKioqKioqKg==")),
@@ -143,23 +152,20 @@ impl Render<'_> {
         }
     }
 
-    fn name(&self, member: &Member) -> String {
+    /// The record's name of a member whose `own` name is this.
+    fn name(&self, member: &Member, own: String) -> String {
         let in_body = member.location == Location::Body;
         match self.style.case {
-            Case::LowerFirst => lower_first(member.name.to_string()),
+            Case::LowerFirst => lower_first(own),
             Case::Wire if in_body => member.wire().to_owned(),
-            Case::Wire if CAMEL_BODIES.contains(&&*self.service.id) => {
-                lower_first(member.name.to_string())
-            }
+            Case::Wire if CAMEL_BODIES.contains(&&*self.service.id) => lower_first(own),
             Case::Wire => match HEAD_NAMES
                 .iter()
                 .find(|(id, name, _)| *id == &*self.service.id && *name == &*member.name)
             {
                 Some((.., name)) => (*name).to_owned(),
                 // Where wire and model differ, `domain-owner` and `domainOwner`, the model's name is taken.
-                None if member.name.starts_with(|it: char| it.is_ascii_lowercase()) => {
-                    member.name.to_string()
-                }
+                None if own.starts_with(|it: char| it.is_ascii_lowercase()) => own,
                 None => member.wire().to_owned(),
             },
         }

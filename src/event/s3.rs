@@ -39,8 +39,18 @@ const ANSWER_HEADERS: &[&str] = &[
     "x-amz-version-id",
 ];
 
-/// `requestParameters`; `body` is the whole request's.
-pub(super) fn request(call: &Call, parts: &Parts, params: &Params, body: Option<&[u8]>) -> Value {
+/// Query parameters were lists of their values in records before 1.05: all that real ones have, and those of
+/// <https://docs.aws.amazon.com/AmazonS3/latest/userguide/cloudtrail-logging-understanding-s3-entries.html>.
+const QUERY_OF_TEXTS_SINCE: u32 = 5;
+
+/// `requestParameters`; `body` is the whole request's, `minor` the record's version, 9 for `1.09`.
+pub(super) fn request(
+    call: &Call,
+    parts: &Parts,
+    params: &Params,
+    body: Option<&[u8]>,
+    minor: u32,
+) -> Value {
     let mut record = Params::new();
     if let Some(bucket) = params.get("Bucket") {
         record.insert("bucketName".to_owned(), bucket.clone());
@@ -62,7 +72,12 @@ pub(super) fn request(call: &Call, parts: &Parts, params: &Params, body: Option<
         } else {
             value
         };
-        record.insert(name.into_owned(), value.into_owned().into());
+        let value = Value::from(value.into_owned());
+        if minor >= QUERY_OF_TEXTS_SINCE {
+            record.insert(name.into_owned(), value);
+        } else if let Value::Array(values) = record.entry(name).or_insert_with(|| json!([])) {
+            values.push(value);
+        }
     }
     headers(call, &parts.headers, &mut record);
     if let Some((name, value)) = document(call, params, body) {
@@ -290,6 +305,30 @@ mod tests {
                 expected,
                 "{operation}"
             );
+        }
+    }
+
+    #[test]
+    fn query_parameters_are_lists_before_1_05() {
+        let principal = super::super::Principal::root("111122223333", "aws");
+        for (version, expected) in [
+            (
+                "1.04",
+                json!({"acl": [""], "tag": ["a", "b"], "x-amz-acl": "private"}),
+            ),
+            (
+                "1.05",
+                json!({"acl": "", "tag": "b", "x-amz-acl": "private"}),
+            ),
+        ] {
+            let mut call = TestCall::new("s3", "PutBucketAcl", json!({"Bucket": "b"}));
+            call.parts = parts("/b?acl&tag=a&tag=b", &[("x-amz-acl", "private")]);
+            let event = call.record_as(&principal, version);
+            let mut written = event.request_parameters;
+            for name in ["bucketName", "Host"] {
+                written.as_object_mut().unwrap().shift_remove(name);
+            }
+            assert_eq!(written, expected, "{version}");
         }
     }
 

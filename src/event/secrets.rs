@@ -37,8 +37,7 @@ const REMOVED: &str = "<sensitiveDataRemoved>";
 
 use Hide::{Drop, Empty, Stars, Text};
 
-/// Members that a service hides, wherever they stand: (botocore's name of the service, member, how). Sorted, as every
-/// member of every call is looked up in it.
+/// Members that a service hides, wherever they stand: (botocore's name of the service, member, how). Sorted by services.
 #[rustfmt::skip]
 const MEMBERS: &[(&str, &str, Hide)] = &[
     ("acm", "Passphrase", Stars),
@@ -106,7 +105,7 @@ const MEMBERS: &[(&str, &str, Hide)] = &[
     ("sts", "WebIdentityToken", Drop),
 ];
 
-/// Members that hide their own name too: (service, structure, member, how).
+/// Members that are hidden in one structure: (service, structure, member, how). Sorted by services.
 #[rustfmt::skip]
 const IN_STRUCTURE: &[(&str, &str, &str, Hide)] = &[
     ("codebuild", "EnvironmentVariable", "name", Text(HIDDEN)),
@@ -135,35 +134,52 @@ const SECRET_ENDINGS: &[&str] = &[
     "sessiontoken",
 ];
 
-/// How `member` of `structure` is hidden; `None` if it may be shown. `shape` is the member's own.
-pub(super) fn hide(
-    service: &Service,
-    structure: &str,
-    member: &Member,
-    shape: &Shape,
+/// What a service hides: its rows of the tables, looked up once for all members of a call.
+#[derive(Clone, Copy)]
+pub(super) struct Secrets<'a> {
+    service: &'a Service,
+    members: &'static [(&'static str, &'static str, Hide)],
+    in_structure: &'static [(&'static str, &'static str, &'static str, Hide)],
+    /// The text in place of what is sensitive.
     text: &'static str,
-) -> Option<Hide> {
-    let id = &*service.id;
-    let name = &*member.name;
-    if id.starts_with("dynamodb") {
-        return hide_item(service, name, shape);
+}
+
+impl<'a> Secrets<'a> {
+    pub(super) fn of(service: &'a Service, text: &'static str) -> Self {
+        let id = &*service.id;
+        Self {
+            service,
+            members: rows(MEMBERS, id, |(service, ..)| service),
+            in_structure: rows(IN_STRUCTURE, id, |(service, ..)| service),
+            text,
+        }
     }
-    let start = MEMBERS.partition_point(|(service, ..)| *service < id);
-    let listed = MEMBERS[start..]
-        .iter()
-        .take_while(|(service, ..)| *service == id)
-        .find(|(_, it, _)| *it == name)
-        .map(|(.., hide)| *hide);
-    let in_structure = || {
-        IN_STRUCTURE
-            .iter()
-            .find(|(service, parent, it, _)| *service == id && *parent == structure && *it == name)
-            .map(|(.., hide)| *hide)
-    };
-    listed.or_else(in_structure).or_else(|| {
-        let holds_text = matches!(shape.kind, Kind::String | Kind::Blob);
-        (shape.sensitive || (holds_text && is_secret_name(name))).then_some(Text(text))
-    })
+
+    /// How `member` of `structure` is hidden; `None` if it may be shown. `shape` is the member's own.
+    pub(super) fn hide(&self, structure: &str, member: &Member, shape: &Shape) -> Option<Hide> {
+        let name = &*member.name;
+        if self.service.id.starts_with("dynamodb") {
+            return hide_item(self.service, name, shape);
+        }
+        let listed = self.members.iter().find(|(_, it, _)| *it == name);
+        let listed = listed.map(|(.., hide)| *hide);
+        let in_structure = || {
+            let mut rows = self.in_structure.iter();
+            let row = rows.find(|(_, parent, it, _)| *parent == structure && *it == name);
+            row.map(|(.., hide)| *hide)
+        };
+        listed.or_else(in_structure).or_else(|| {
+            let holds_text = matches!(shape.kind, Kind::String | Kind::Blob);
+            (shape.sensitive || (holds_text && is_secret_name(name))).then_some(Text(self.text))
+        })
+    }
+}
+
+/// The rows of a service in a table that is sorted by services.
+fn rows<T>(table: &'static [T], id: &str, service: fn(&T) -> &'static str) -> &'static [T] {
+    let start = table.partition_point(|row| service(row) < id);
+    let end = table.partition_point(|row| service(row) <= id);
+    &table[start..end]
 }
 
 /// DynamoDB marks nothing sensitive, and never writes an item's values down; keys it does.
@@ -209,11 +225,14 @@ pub(super) fn without_literals(statement: &str) -> String {
 
 /// Whether only a secret would be called this.
 pub(super) fn is_secret_name(name: &str) -> bool {
+    let name = name.as_bytes();
+    // Of most names the last letter tells that they are none of these.
+    let last = name.last().map(u8::to_ascii_lowercase);
     SECRET_ENDINGS.iter().any(|ending| {
-        name.len() >= ending.len()
-            && name
-                .get(name.len() - ending.len()..)
-                .is_some_and(|end| end.eq_ignore_ascii_case(ending))
+        let ending = ending.as_bytes();
+        let at = name.len().checked_sub(ending.len());
+        ending.last().copied() == last
+            && at.is_some_and(|at| name[at..].eq_ignore_ascii_case(ending))
     })
 }
 
@@ -325,9 +344,15 @@ mod tests {
     }
 
     #[test]
-    fn the_table_of_members_is_sorted_and_finds_services() {
+    fn the_tables_of_members_are_sorted_and_find_services() {
         assert!(MEMBERS.is_sorted_by_key(|(service, ..)| service));
-        for (service, ..) in MEMBERS {
+        assert!(IN_STRUCTURE.is_sorted_by_key(|(service, ..)| service));
+        let in_structure = IN_STRUCTURE.iter().map(|(service, ..)| service);
+        for service in MEMBERS
+            .iter()
+            .map(|(service, ..)| service)
+            .chain(in_structure)
+        {
             assert!(models().service(service).is_some(), "{service}");
         }
     }

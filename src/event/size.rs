@@ -6,7 +6,7 @@
 
 use serde_json::Value;
 
-use super::values::{json_length, omitted, text_length};
+use super::values::{at_most, json_length, omitted, text_length};
 use super::{Event, Resource};
 
 /// Most bytes of a record's JSON.
@@ -33,22 +33,26 @@ const FIELDS: &[(&str, Field)] = &[
 
 /// The record, small enough.
 pub(super) fn fit(mut event: Event) -> Event {
+    // Most records are far from the limit, and for that their texts need not be read.
+    if length(&event, at_most) <= LIMIT {
+        return event;
+    }
     for (name, field) in FIELDS {
-        if length(&event) <= LIMIT {
+        if length(&event, text_length) <= LIMIT {
             return event;
         }
         if let Some(value) = field(&mut event).filter(|value| !value.is_null()) {
-            *value = omitted(json_length(value), name);
+            *value = omitted(json_length(value, text_length), name);
         }
     }
-    while length(&event) > LIMIT && !event.resources.is_empty() {
+    while length(&event, text_length) > LIMIT && !event.resources.is_empty() {
         event.resources.truncate(event.resources.len() / 2);
     }
     event
 }
 
-/// Bytes of the record's JSON, rounded up.
-fn length(event: &Event) -> usize {
+/// Bytes of the record's JSON, rounded up, with its texts as `measure` has them.
+fn length(event: &Event, measure: impl Fn(&str) -> usize + Copy) -> usize {
     let texts = [
         Some(&event.source_ip_address),
         event.user_agent.as_ref(),
@@ -67,13 +71,21 @@ fn length(event: &Event) -> usize {
         + texts
             .into_iter()
             .flatten()
-            .map(|it| text_length(it))
+            .map(|it| measure(it))
             .sum::<usize>()
-        + values.into_iter().flatten().map(json_length).sum::<usize>()
-        + event.resources.iter().map(resource_length).sum::<usize>()
+        + values
+            .into_iter()
+            .flatten()
+            .map(|it| json_length(it, measure))
+            .sum::<usize>()
+        + event
+            .resources
+            .iter()
+            .map(|it| resource_length(it, measure))
+            .sum::<usize>()
 }
 
-fn resource_length(resource: &Resource) -> usize {
+fn resource_length(resource: &Resource, measure: impl Fn(&str) -> usize + Copy) -> usize {
     let Resource {
         account_id,
         kind,
@@ -87,12 +99,12 @@ fn resource_length(resource: &Resource) -> usize {
     let others = other.iter();
     frame
         + others
-            .map(|(name, value)| text_length(name) + json_length(value))
+            .map(|(name, value)| measure(name) + json_length(value, measure))
             .sum::<usize>()
         + texts
             .into_iter()
             .flatten()
-            .map(|it| text_length(it))
+            .map(|it| measure(it))
             .sum::<usize>()
 }
 
@@ -159,7 +171,7 @@ mod tests {
             TestCall::new("iam", "ListUsers", json!({})).record(),
         ] {
             let size = serde_json::to_string(&event).unwrap().len();
-            let length = length(&event);
+            let length = length(&event, text_length);
             assert!(length >= size && length < size + FRAME, "{size} {length}");
         }
     }

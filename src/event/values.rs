@@ -138,11 +138,14 @@ pub(super) fn cut(mut text: String) -> String {
 
 /// A field that is left out when it is longer than `limit` bytes of JSON: a note of that stands in its place.
 pub(super) fn capped(value: Value, field: &str, limit: usize) -> Value {
-    let size = json_length(&value);
-    if size <= limit {
+    // Most are far from it, and for that their texts need not be read.
+    if json_length(&value, at_most) <= limit {
         return value;
     }
-    omitted(size, field)
+    match json_length(&value, text_length) {
+        size if size <= limit => value,
+        size => omitted(size, field),
+    }
 }
 
 /// The note in place of a field that would have had `size` bytes.
@@ -150,17 +153,20 @@ pub(super) fn omitted(size: usize, field: &str) -> Value {
     json!({"omitted": true, "originalSize": size, "reason": format!("{field} too large")})
 }
 
-/// Bytes of `value` as compact JSON.
-pub(super) fn json_length(value: &Value) -> usize {
+/// Bytes of `value` as compact JSON, with its texts as `measure` has them: [`text_length`] or [`at_most`].
+pub(super) fn json_length(value: &Value, measure: impl Fn(&str) -> usize + Copy) -> usize {
     match value {
         Value::Null | Value::Bool(true) => 4,
         Value::Bool(false) => 5,
-        Value::Number(number) => number.to_string().len(),
-        Value::String(text) => text_length(text),
-        Value::Array(items) => items.iter().map(json_length).sum::<usize>() + commas(items.len()),
+        Value::Number(number) => number_length(number),
+        Value::String(text) => measure(text),
+        Value::Array(items) => {
+            let lengths = items.iter().map(|item| json_length(item, measure));
+            lengths.sum::<usize>() + commas(items.len())
+        }
         Value::Object(map) => {
             map.iter()
-                .map(|(key, value)| text_length(key) + 1 + json_length(value))
+                .map(|(key, value)| measure(key) + 1 + json_length(value, measure))
                 .sum::<usize>()
                 + commas(map.len())
         }
@@ -170,6 +176,19 @@ pub(super) fn json_length(value: &Value) -> usize {
 /// Brackets and the commas between `count` entries.
 fn commas(count: usize) -> usize {
     2 + count.saturating_sub(1)
+}
+
+/// Bytes of `number` as JSON.
+fn number_length(number: &Number) -> usize {
+    match number.as_u64() {
+        Some(number) => number.checked_ilog10().map_or(1, |log| log as usize + 1),
+        None => number.to_string().len(),
+    }
+}
+
+/// No fewer bytes than `text` has as JSON: each may become `\u001f`.
+pub(super) fn at_most(text: &str) -> usize {
+    2 + 6 * text.len()
 }
 
 /// Bytes of `text` as JSON, quotes included.
@@ -304,8 +323,12 @@ mod tests {
             json!([]),
             json!({}),
             json!({"a": [1, 2.5, true, false, null], "b\"": "x\ny\u{1}ü"}),
+            json!([0, 9, 10, 99, 100, u64::MAX, -1, -10, i64::MIN]),
+            json!(["ü", "a\\", "\u{7f}", "\u{1f}", " "]),
         ] {
-            assert_eq!(json_length(&value), value.to_string().len(), "{value}");
+            let length = json_length(&value, text_length);
+            assert_eq!(length, value.to_string().len(), "{value}");
+            assert!(json_length(&value, at_most) >= length, "{value}");
         }
     }
 

@@ -13,7 +13,7 @@ use axum::extract::{ConnectInfo, Query, Request, State};
 use axum::middleware::{self, Next};
 use axum::response::{IntoResponse, Response};
 use axum::routing::{get, post};
-use chrono::{DateTime, SecondsFormat, TimeDelta, Utc};
+use chrono::{DateTime, Datelike as _, SecondsFormat, TimeDelta, Utc};
 use http::{HeaderName, HeaderValue, StatusCode, header};
 use http_body_util::{BodyExt, Limited};
 use serde::{Deserialize, Serialize};
@@ -328,7 +328,7 @@ async fn set_clock(State(app): State<Arc<App>>, request: Request) -> Result<Resp
                     rfc3339(now)
                 )));
             }
-            app.worker.advance(target.to_utc()).await?;
+            app.worker.advance(tellable(target.to_utc())?).await?;
         }
         ClockChange {
             set: None,
@@ -342,7 +342,7 @@ async fn set_clock(State(app): State<Arc<App>>, request: Request) -> Result<Resp
                     "advance: {by:?} is no duration; one such as PT5M or P1DT12H is needed"
                 ))
             })?;
-            app.worker.advance(target).await?;
+            app.worker.advance(tellable(target)?).await?;
         }
         ClockChange {
             set: None,
@@ -362,6 +362,14 @@ async fn set_clock(State(app): State<Arc<App>>, request: Request) -> Result<Resp
         }
     }
     Ok(clock(State(app)).await)
+}
+
+/// A time that records can tell: RFC 3339 has years of four digits.
+fn tellable(time: DateTime<Utc>) -> Result<DateTime<Utc>> {
+    if time.year() > 9_999 {
+        return Err(AdminError::bad("the year is to have four digits"));
+    }
+    Ok(time)
 }
 
 /// An ISO 8601 duration of days, hours, minutes and seconds (whole numbers; weeks alone too).

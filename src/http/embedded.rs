@@ -20,8 +20,6 @@ use crate::aws::{encode, params};
 use crate::config::Embedded;
 use crate::embedded;
 
-/// Longest form that SNS or STS reads; SNS takes messages of 256 KiB.
-const FORM_LIMIT: usize = 2 << 20;
 /// Query parameters that sign a request; the embedded S3 runs behind the check.
 const SIGNING_PARAMETERS: [&str; 10] = [
     "x-amz-algorithm",
@@ -85,10 +83,11 @@ async fn call_form(
     request: Request,
 ) -> Response {
     let (parts, body) = request.into_parts();
-    let body = match super::collect(body, FORM_LIMIT).await {
+    let limit = app.config.body_limit();
+    let body = match super::collect(body, limit).await {
         Ok(body) => body,
         Err(Unread::TooLong) => {
-            let message = format!("the body is longer than {FORM_LIMIT} bytes");
+            let message = format!("the body is longer than {limit} bytes");
             let status = StatusCode::PAYLOAD_TOO_LARGE;
             return replier.error(status, "RequestEntityTooLarge", &message);
         }
@@ -97,7 +96,7 @@ async fn call_form(
             return replier.error(StatusCode::REQUEST_TIMEOUT, "RequestTimeout", message);
         }
     };
-    let Some(form) = body::decode(&parts.headers, &body, FORM_LIMIT) else {
+    let Some(form) = body::decode(&parts.headers, &body, limit) else {
         return replier.error(
             StatusCode::BAD_REQUEST,
             "MalformedInput",

@@ -37,8 +37,6 @@ use crate::takers::Logging;
 use reply::Replier;
 use verify::Flaw;
 
-/// Longest body of a call to CloudTrail itself.
-const API_BODY_LIMIT: usize = 1 << 20;
 /// Answers up to this length are sent in one piece.
 const SMALL_ANSWER: u64 = 64 << 10;
 /// How much is read of a body that nobody wants.
@@ -129,6 +127,10 @@ async fn answer(app: Arc<App>, peer: SocketAddr, request: Request) -> Response {
         signature: readable,
     };
     let replier = Replier::new(&parts, &caller, &app.ids);
+    let body = match body {
+        Ok(body) => body,
+        Err(unread) => return refused(&app, &replier, &unread.refusal(app.config.body_limit())),
+    };
     let (body, flaw) = match app.config.verify_signatures {
         false => (body, None),
         true => match verify::admit(&app, &parts, caller.signature.as_ref(), body).await {
@@ -207,7 +209,7 @@ async fn asked_for(
     parts: &Parts,
     signature: Option<&Signature>,
     body: Body,
-) -> (String, Body) {
+) -> (String, Result<Body, Unread>) {
     let signing_name = route::signing_name(parts, signature);
     let embeds = app.config.embeds(Embedded::Sns) || app.config.embeds(Embedded::Sts);
     let content_type = parts.headers.get(header::CONTENT_TYPE);
@@ -218,10 +220,11 @@ async fn asked_for(
     let query = parts.uri.query().unwrap_or_default();
     let in_query = query.split('&').any(|pair| pair.starts_with("Action="));
     if signature.is_some() || !embeds || !(is_form || in_query) || parts.uri.path() != "/" {
-        return (signing_name, body);
+        return (signing_name, Ok(body));
     }
-    let Ok(form) = collect(body, API_BODY_LIMIT).await else {
-        return (signing_name, Body::empty());
+    let form = match collect(body, app.config.body_limit()).await {
+        Ok(form) => form,
+        Err(unread) => return (signing_name, Err(unread)),
     };
     let signing_name = match route::find(parts, signature, &form) {
         Route::Call(Call { service, .. }) | Route::Service(service, _) => {
@@ -229,7 +232,7 @@ async fn asked_for(
         }
         Route::Unknown { .. } => signing_name,
     };
-    (signing_name, Body::from(form))
+    (signing_name, Ok(Body::from(form)))
 }
 
 /// The answer, which does not end before its call is recorded.
@@ -299,11 +302,10 @@ async fn call_api(
         &caller.default_account,
         &caller.region,
     );
-    let body = match collect(body, API_BODY_LIMIT).await {
+    let limit = app.config.body_limit();
+    let body = match collect(body, limit).await {
         Ok(body) => body,
-        Err(Unread::TooLong) => {
-            return replier.api_error(&api::Error::request_too_large(API_BODY_LIMIT));
-        }
+        Err(Unread::TooLong) => return replier.api_error(&api::Error::request_too_large(limit)),
         Err(Unread::Broken) => return replier.api_error(&api::Error::request_timeout()),
     };
     // SDKs differ in what stands before the last dot (facts 1.1).
@@ -358,6 +360,16 @@ enum Unread {
     TooLong,
     /// It did not come to its end, or not in time.
     Broken,
+}
+
+impl Unread {
+    /// As what the caller is told, of a body of at most `limit` bytes.
+    fn refusal(&self, limit: usize) -> Refusal {
+        match self {
+            Self::TooLong => Refusal::TooLong { limit },
+            Self::Broken => Refusal::BrokenBody,
+        }
+    }
 }
 
 /// A body of at most `limit` bytes. What is longer is read to its end all the same, as far as that is sane: a caller who

@@ -15,7 +15,7 @@ use http::request::Parts;
 use http_body::{Body as _, Frame, SizeHint};
 use sha2::{Digest, Sha256};
 
-use super::{API_BODY_LIMIT, Unread, collect, drain, may_be_unsigned};
+use super::{collect, drain, may_be_unsigned};
 use crate::app::App;
 use crate::aws::body;
 use crate::aws::route::{self, Route};
@@ -48,7 +48,7 @@ pub(super) async fn admit(
     let now = app.clock.now();
     let claim = match Claim::read(parts, route::asked_for(parts), now) {
         Ok(claim) => claim,
-        Err(Refusal::Missing) => return admit_unsigned(parts, body).await,
+        Err(Refusal::Missing) => return admit_unsigned(app, parts, body).await,
         Err(refusal) => return refuse(refusal, body).await,
     };
     let Some(key) = app.recorder.keys.get(&claim.access_key) else {
@@ -60,7 +60,7 @@ pub(super) async fn admit(
     if claim.payload == Payload::Undeclared {
         let body = collect(body, HELD_BODY_LIMIT)
             .await
-            .map_err(|error| unread(&error, HELD_BODY_LIMIT))?;
+            .map_err(|unread| unread.refusal(HELD_BODY_LIMIT))?;
         claim.check_signature(parts, &key, &body)?;
         return Ok((Body::from(body), Flaw::default()));
     }
@@ -93,22 +93,23 @@ pub(super) async fn admit(
     }
     match collect(Body::new(checked), HELD_BODY_LIMIT).await {
         Ok(body) => Ok((Body::from(body), flaw)),
-        Err(error) => Err(flaw
+        Err(unread) => Err(flaw
             .found()
             .cloned()
-            .unwrap_or_else(|| unread(&error, HELD_BODY_LIMIT))),
+            .unwrap_or_else(|| unread.refusal(HELD_BODY_LIMIT))),
     }
 }
 
 /// A request without a signature: those few operations that need none, and what a browser asks beforehand.
-async fn admit_unsigned(parts: &Parts, body: Body) -> Result<(Body, Flaw), Refusal> {
+async fn admit_unsigned(app: &App, parts: &Parts, body: Body) -> Result<(Body, Flaw), Refusal> {
     if parts.method == Method::OPTIONS {
         return Ok((body, Flaw::default()));
     }
-    let raw = collect(body, API_BODY_LIMIT)
+    let limit = app.config.body_limit();
+    let raw = collect(body, limit)
         .await
-        .map_err(|error| unread(&error, API_BODY_LIMIT))?;
-    let form = body::decode(&parts.headers, &raw, API_BODY_LIMIT).unwrap_or_default();
+        .map_err(|unread| unread.refusal(limit))?;
+    let form = body::decode(&parts.headers, &raw, limit).unwrap_or_default();
     match route::find(parts, None, &form) {
         Route::Call(call) if may_be_unsigned(&call) => Ok((Body::from(raw), Flaw::default())),
         _ => Err(Refusal::Missing),
@@ -119,13 +120,6 @@ async fn admit_unsigned(parts: &Parts, body: Body) -> Result<(Body, Flaw), Refus
 async fn refuse<T>(refusal: Refusal, body: Body) -> Result<T, Refusal> {
     drain(body).await;
     Err(refusal)
-}
-
-fn unread(error: &Unread, limit: usize) -> Refusal {
-    match error {
-        Unread::TooLong => Refusal::TooLong { limit },
-        Unread::Broken => Refusal::BrokenBody,
-    }
 }
 
 enum Check {

@@ -19,7 +19,8 @@ HEAD = (
 
 @pytest.fixture
 def strict():
-    program = Localtrail("--head-timeout", "1", "--body-timeout", "1", "--max-connections", "20", "--max-head", "8192")
+    program = Localtrail("--head-timeout", "1", "--body-timeout", "1", "--max-connections", "20", "--max-head", "8192",
+                         "--max-body", "4096", "--max-object", "100000")
     yield program
     program.stop()
 
@@ -63,6 +64,59 @@ def test_a_head_that_is_too_long_is_refused(strict):
     connection = connect(strict)
     connection.sendall(HEAD.encode() + b"X-Filler: " + b"x" * 9000 + b"\r\n\r\n")
     assert rest(connection).startswith(b"HTTP/1.1 431")
+
+
+FORM = (
+    "POST / HTTP/1.1\r\nHost: localhost\r\nX-Amz-Date: 20261122T150130Z\r\n{}"
+    "Content-Type: application/x-www-form-urlencoded\r\n"
+)
+SIGNED = "Authorization: AWS4-HMAC-SHA256 " + SCOPE + ", SignedHeaders=host, Signature=0\r\n"
+
+
+@pytest.mark.parametrize("head, code", [
+    (HEAD, b'"__type":"RequestEntityTooLargeException"'),
+    (FORM.format(SIGNED.format("sns")), b"<Code>RequestEntityTooLarge</Code>"),
+    (FORM.format(SIGNED.format("sts")), b"<Code>RequestEntityTooLarge</Code>"),
+    (FORM.format(""), b"<Code>EntityTooLarge</Code>"),
+])
+def test_a_body_that_is_too_long_is_refused_in_the_callers_protocol(strict, head, code):
+    for length, is_refused in [(4_097, True), (4_096, False)]:
+        connection = connect(strict)
+        connection.sendall(head.encode() + b"Connection: close\r\nContent-Length: %d\r\n\r\n" % length + b"a" * length)
+        answer = rest(connection)
+        assert answer.startswith(b"HTTP/1.1 413") == is_refused, answer
+        assert (code in answer) == is_refused, answer
+
+
+def test_an_object_that_is_too_long_is_refused(strict):
+    s3 = strict.client("s3")
+    s3.create_bucket(Bucket="logs")
+    s3.put_object(Bucket="logs", Key="key", Body=b"a" * 100_000)
+    with pytest.raises(s3.exceptions.ClientError) as refused:
+        s3.put_object(Bucket="logs", Key="key", Body=b"a" * 100_001)
+    assert refused.value.response["Error"]["Code"] == "EntityTooLarge"
+    assert s3.head_object(Bucket="logs", Key="key")["ContentLength"] == 100_000
+
+
+@pytest.mark.parametrize("head", [
+    HEAD,
+    FORM.format(SIGNED.format("sns")),
+    FORM.format(""),
+    FORM.format(SIGNED.format("s3")).replace("POST /", "PUT /logs/endless").replace("x-www-form-urlencoded", "octet-stream"),
+])
+def test_a_body_that_never_ends_is_cut_off(strict, head):
+    strict.client("s3").create_bucket(Bucket="logs")
+    connection = connect(strict)
+    connection.sendall(head.encode() + b"Transfer-Encoding: chunked\r\n\r\n")
+    chunk = b"10000\r\n" + b"a" * 65_536 + b"\r\n"
+    sent = 0
+    # It goes on reading for a while, so that a caller who ends after all sees why it was refused.
+    with contextlib.suppress(BrokenPipeError, ConnectionResetError):
+        while sent < 200 << 20:
+            connection.sendall(chunk)
+            sent += len(chunk)
+    assert sent < 100 << 20
+    assert "Contents" not in strict.client("s3").list_objects_v2(Bucket="logs")
 
 
 def test_a_connection_too_many_is_told_so_and_others_go_on(strict):

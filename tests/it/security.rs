@@ -118,6 +118,20 @@ async fn keys_and_buckets_are_no_paths() {
         // Where the name has a slash in it, it is a key in a bucket that is not there.
         assert!(put.status().is_client_error(), "{bucket} {}", put.status());
     }
+    // An upload is found by its id, which is a name like any other.
+    for id in ["..%2F..%2Fescape", "%2Fescape", "escape%00"] {
+        for (method, query) in [
+            ("PUT", "partNumber=1&uploadId"),
+            ("POST", "uploadId"),
+            ("GET", "uploadId"),
+            ("DELETE", "uploadId"),
+        ] {
+            let upload = app
+                .call("s3", method, &format!("/logs/key?{query}={id}"), "x")
+                .await;
+            assert!(upload.status().is_client_error(), "{method} {id}");
+        }
+    }
     let mut found = Vec::new();
     files_in(outer.path(), &mut found);
     assert!(

@@ -395,7 +395,8 @@ impl Given {
         if time - now > MAX_SKEW {
             return Err(if is_s3 { Refusal::NotYetValid } else { skewed });
         }
-        if now > time + TimeDelta::seconds(seconds) {
+        // So and not `now > time + …`: there is a last time that can be told.
+        if now - time > TimeDelta::seconds(seconds) {
             return Err(if is_s3 { Refusal::Expired } else { skewed });
         }
         Ok(())

@@ -7,7 +7,7 @@ use serde::de::DeserializeOwned;
 
 use super::acl::{Acl, Requested, owner, requested_grants};
 use super::attributes::DEFAULT_ENCRYPTION;
-use super::errors::{custom, internal};
+use super::errors::{custom, internal, not_kept};
 use super::{BucketPlace, Cx, Shelf, timestamp};
 use crate::store::{Bucket, BucketDeleted};
 
@@ -223,7 +223,7 @@ pub(super) async fn put_bucket_policy(
     let done = shelf
         .store
         .bucket_setting_put(&bucket.name, setting::POLICY, &input.policy);
-    done.await.map_err(internal)?;
+    done.await.map_err(not_kept)?;
     Ok(dto::PutBucketPolicyOutput::default())
 }
 
@@ -468,7 +468,7 @@ pub(super) async fn put_bucket_ownership_controls(
     let done = shelf
         .store
         .bucket_setting_put(&bucket.name, setting::OWNERSHIP, ownership);
-    done.await.map_err(internal)?;
+    done.await.map_err(not_kept)?;
     Ok(dto::PutBucketOwnershipControlsOutput::default())
 }
 
@@ -601,7 +601,7 @@ impl Shelf {
         let value = to_json(value)?;
         let bucket = cx.bucket(self, bucket).await?;
         let done = self.store.bucket_setting_put(&bucket.name, name, &value);
-        done.await.map_err(internal)
+        done.await.map_err(not_kept)
     }
 
     async fn unset(&self, cx: &Cx, bucket: &str, name: &str) -> S3Result<()> {

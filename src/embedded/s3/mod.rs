@@ -57,6 +57,8 @@ struct Shelf {
     clock: Clock,
     ids: Ids,
     blobs: Blobs,
+    /// Most content in one call.
+    most_bytes: usize,
     /// All buckets by name: whether one exists is asked with every trail that is made, whose it is with every call.
     places: RwLock<HashMap<String, BucketPlace>>,
 }
@@ -70,19 +72,28 @@ pub struct BucketPlace {
 }
 
 impl S3 {
-    /// Content that is not small will lie in the folder `objects`, which is made if need be and belongs to the store's database.
-    pub fn new(store: Store, clock: Clock, ids: Ids, objects: PathBuf) -> Self {
-        Self::keeping(store, clock, ids, objects, SMALL_BYTES)
+    /// Content that is not small will lie in the folder `objects`, which is made if need be and belongs to the store's
+    /// database. A call brings at most `most_bytes` of it.
+    pub fn new(store: Store, clock: Clock, ids: Ids, objects: PathBuf, most_bytes: usize) -> Self {
+        Self::keeping(store, clock, ids, objects, SMALL_BYTES, most_bytes)
     }
 
     /// Content of up to `small_bytes` lies in the rows of objects.
-    fn keeping(store: Store, clock: Clock, ids: Ids, objects: PathBuf, small_bytes: usize) -> Self {
+    fn keeping(
+        store: Store,
+        clock: Clock,
+        ids: Ids,
+        objects: PathBuf,
+        small_bytes: usize,
+        most_bytes: usize,
+    ) -> Self {
         let blobs = Blobs::new(objects, ids.clone(), small_bytes);
         let shelf = Arc::new(Shelf {
             store,
             clock,
             ids,
             blobs,
+            most_bytes,
             places: RwLock::default(),
         });
         let mut service = S3ServiceBuilder::new(Handler(Arc::clone(&shelf)));

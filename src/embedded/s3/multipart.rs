@@ -8,9 +8,9 @@ use super::attributes::{Attributes, DEFAULT_CHECKSUM, attributes, object_acl};
 use super::blobs::{Draft, Kept};
 use super::bucket::{from_json, to_json};
 use super::checksum::{Algorithm, Checksum, Expected, Hasher, checksum_into, composite};
-use super::errors::internal;
+use super::errors::{internal, not_kept};
 use super::list::{Encoding, common_prefix, key_range, limit};
-use super::object::{check_key, check_length, copy_source, etag, finish, precondition, receive};
+use super::object::{check_key, copy_source, etag, finish, precondition, receive};
 use super::read::{Conditions, part_of};
 use super::tagging::parse_tags;
 use super::{Cx, Shelf, timestamp};
@@ -55,7 +55,7 @@ pub(super) async fn create_multipart_upload(
         acl: to_json(&acl)?,
         tags: to_json(&tags)?,
     };
-    shelf.store.upload_insert(&upload).await.map_err(internal)?;
+    shelf.store.upload_insert(&upload).await.map_err(not_kept)?;
     Ok(dto::CreateMultipartUploadOutput {
         checksum_type: input
             .checksum_algorithm
@@ -137,8 +137,8 @@ pub(super) async fn upload_part(
         ));
     }
     let body = input.body.take().map_or_else(s3s::Body::empty, Into::into);
-    let received = receive(shelf, body, Hasher::new(expected.algorithm)).await?;
-    check_length(input.content_length, received.size_bytes)?;
+    let hasher = Hasher::new(expected.algorithm);
+    let received = receive(shelf, input.content_length, body, hasher).await?;
     let trailers = cx.trailers.take();
     let checksum = expected.check(&received.md5, received.hasher, trailers.as_ref())?;
     let part = StoredPart {
@@ -190,7 +190,7 @@ pub(super) async fn upload_part_copy(
             body.map_err(internal)?
         }
     };
-    let received = receive(shelf, body, Hasher::new(algorithm(&attributes))).await?;
+    let received = receive(shelf, None, body, Hasher::new(algorithm(&attributes))).await?;
     let checksum = received.hasher.finish();
     let part = StoredPart {
         number,

@@ -2,7 +2,7 @@
 
 use bytes::Bytes;
 use http::HeaderMap;
-use http_body_util::Full;
+use http_body_util::{Full, LengthLimitError, Limited};
 use s3s::{S3Error, S3ErrorCode, S3Result, dto, s3_error};
 
 use super::acl::{Acl, Requested, hex, requested_grants};
@@ -115,8 +115,8 @@ pub(super) async fn put_object(
     let attributes = attributes!(input, bucket);
     let expected = Expected::new(&cx.headers, DEFAULT_CHECKSUM)?;
     let body = input.body.take().map_or_else(s3s::Body::empty, Into::into);
-    let received = receive(shelf, body, Hasher::new(expected.algorithm)).await?;
-    check_length(input.content_length, received.size_bytes)?;
+    let hasher = Hasher::new(expected.algorithm);
+    let received = receive(shelf, input.content_length, body, hasher).await?;
     let object = NewObject {
         bucket: bucket.name,
         key: input.key,
@@ -200,16 +200,33 @@ pub(super) async fn put(
     Ok(())
 }
 
-pub(super) async fn receive(shelf: &Shelf, body: s3s::Body, hasher: Hasher) -> S3Result<Received> {
-    Ok(shelf.blobs.receive(body, hasher).await?)
-}
-
-/// A body that ends early over HTTP/2, or within the process, is not an error of the transport.
-pub(super) fn check_length(said: Option<i64>, came: u64) -> S3Result<()> {
-    if said.is_some_and(|said| u64::try_from(said) != Ok(came)) {
+/// Takes content of which `said` bytes are to come, if that was said.
+pub(super) async fn receive(
+    shelf: &Shelf,
+    said: Option<i64>,
+    body: s3s::Body,
+    hasher: Hasher,
+) -> S3Result<Received> {
+    let said = said.map(|said| u64::try_from(said).unwrap_or_default());
+    let too_long = || {
+        let message = "Your proposed upload exceeds the maximum allowed size";
+        s3_error!(EntityTooLarge, "{message}")
+    };
+    // What says so beforehand is not read at all.
+    if said.is_some_and(|said| said > shelf.most_bytes as u64) {
+        return Err(too_long());
+    }
+    let body = Limited::new(body, shelf.most_bytes);
+    let received = shelf.blobs.receive(body, hasher).await;
+    let received = received.map_err(|error| match error {
+        ReceiveError::Body(cause) if cause.is::<LengthLimitError>() => too_long(),
+        error => error.into(),
+    })?;
+    // A body that ends early over HTTP/2, or within the process, is not an error of the transport.
+    if said.is_some_and(|said| said != received.size_bytes) {
         return Err(s3_error!(IncompleteBody));
     }
-    Ok(())
+    Ok(received)
 }
 
 /// Makes content that has arrived an object.

@@ -25,7 +25,7 @@ use super::operations::Operations;
 use super::{Caller, Error};
 use crate::aws::Params;
 use crate::clock::{Clock, Ids};
-use crate::store::{Store, Topic};
+use crate::store::{self, Store, Topic};
 
 /// What has to be sent to an HTTP subscription: a POST.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -141,7 +141,19 @@ impl Sns {
 
     async fn topic(&self, arn: &str) -> Result<Topic, Error> {
         let topic = self.store.topic_get(arn).await.map_err(Error::internal)?;
-        topic.ok_or_else(|| not_found("Topic does not exist"))
+        topic.ok_or_else(no_topic)
+    }
+}
+
+fn no_topic() -> Error {
+    not_found("Topic does not exist")
+}
+
+/// Why something of a topic was not kept; the topic may have been deleted meanwhile.
+fn not_kept(error: store::Error) -> Error {
+    match store::is_orphan(&error) {
+        true => no_topic(),
+        false => Error::internal(error),
     }
 }
 

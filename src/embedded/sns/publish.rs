@@ -11,7 +11,7 @@ use serde::{Deserialize, Serialize};
 use serde_json::{Map, Value};
 use sha2::{Digest, Sha256};
 
-use super::{Attributes, HttpDelivery, Sns, from_json, invalid_parameter};
+use super::{Attributes, HttpDelivery, Sns, from_json, invalid_parameter, not_kept};
 use crate::embedded::{Caller, Error};
 use crate::store::{StoredMessage, Subscription, Topic};
 
@@ -237,7 +237,7 @@ async fn publish_to(sns: &Sns, topic: &Topic, content: &Content) -> Result<Strin
         published_ms: sns.clock.now_ms(),
     };
     let insert = sns.store.message_insert(&message).await;
-    insert.map_err(Error::internal)?;
+    insert.map_err(not_kept)?;
     let subscriptions = sns
         .store
         .subscription_page_by_topic(&topic.arn, "", i64::MAX)

@@ -4,8 +4,8 @@ use serde::{Deserialize, Serialize};
 
 use super::topics::AttributesOutput;
 use super::{
-    Attributes, PAGE, PageInput, Sns, after, from_json, invalid_parameter, not_found, page,
-    publish, to_json,
+    Attributes, PAGE, PageInput, Sns, after, from_json, invalid_parameter, not_found, not_kept,
+    page, publish, to_json,
 };
 use crate::aws::arn::Arn;
 use crate::embedded::{Caller, Error};
@@ -116,7 +116,7 @@ pub(super) async fn subscribe(
         attributes: to_json(&input.attributes)?,
     };
     let kept = sns.store.subscription_insert(&subscription).await;
-    let kept = kept.map_err(Error::internal)?;
+    let kept = kept.map_err(not_kept)?;
     if kept.arn != subscription.arn {
         let old: Attributes = from_json(&kept.attributes)?;
         let is_same = |(name, value): (&String, &String)| old.get(name) == Some(value);

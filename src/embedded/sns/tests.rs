@@ -570,6 +570,24 @@ async fn other_protocols_are_confirmed_at_once() {
 }
 
 #[tokio::test]
+async fn a_topic_that_is_deleted_meanwhile_is_not_found() {
+    let world = World::with_topic().await;
+    for _ in 0..50 {
+        world.ok("CreateTopic", json!({"Name": "alerts"})).await;
+        let subscribe = json!({"TopicArn": TOPIC, "Protocol": "sqs",
+                               "Endpoint": "arn:aws:sqs:us-east-1:111122223333:queue"});
+        let (published, subscribed, _) = tokio::join!(
+            world.call("Publish", json!({"TopicArn": TOPIC, "Message": "m"})),
+            world.call("Subscribe", subscribe),
+            world.call("DeleteTopic", json!({"TopicArn": TOPIC})),
+        );
+        for error in [published.err(), subscribed.err()].into_iter().flatten() {
+            assert_eq!((error.code.as_ref(), error.status), ("NotFound", 404));
+        }
+    }
+}
+
+#[tokio::test]
 async fn an_operation_that_is_missing_is_named() {
     let world = World::new().await;
     let error = world

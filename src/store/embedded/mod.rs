@@ -12,6 +12,11 @@ pub use sns::*;
 
 use super::Store;
 
+/// Whether a row was not written because what it belongs to (a bucket, a topic) has gone since it was looked up.
+pub fn is_orphan(error: &sqlx::Error) -> bool {
+    matches!(error, sqlx::Error::Database(error) if error.is_foreign_key_violation())
+}
+
 impl Store {
     /// The unique id of the role `arn`: `candidate` if it has none yet.
     pub async fn role_id(&self, arn: &str, candidate: &str) -> sqlx::Result<String> {

@@ -5,6 +5,7 @@ use std::collections::HashSet;
 use sqlx::sqlite::SqliteRow;
 use sqlx::{FromRow, QueryBuilder, Row, SqliteConnection};
 
+use super::is_orphan;
 use crate::store::{Store, Tx};
 
 pub(super) const ALL_BLOBS: &str = "select blob from object where blob is not null
@@ -331,7 +332,7 @@ impl Store {
         if let Precondition::None | Precondition::Absent = precondition {
             // Most often there is none, and one statement is its own transaction.
             let mut writer = self.connections.write().await?;
-            let written = object_insert(&mut *writer, object, "insert or ignore into").await?;
+            let written = object_insert(&mut writer, object, "insert or ignore into").await?;
             match written {
                 Inserted::Done => return Ok(Written::Done(Vec::new())),
                 Inserted::NoBucket => return Ok(Written::NoBucket),
@@ -598,7 +599,7 @@ async fn object_write(
         Err(refused) => return Ok(refused),
     };
     Ok(
-        match object_insert(&mut **tx, object, "insert or replace into").await? {
+        match object_insert(tx, object, "insert or replace into").await? {
             Inserted::Done | Inserted::IsThere => Written::Done(replaced),
             Inserted::NoBucket => Written::NoBucket,
         },
@@ -637,7 +638,7 @@ async fn object_insert(
         Ok(done) if done.rows_affected() == 0 => Ok(Inserted::IsThere),
         Ok(_) => Ok(Inserted::Done),
         // Its only reference is the bucket.
-        Err(sqlx::Error::Database(e)) if e.is_foreign_key_violation() => Ok(Inserted::NoBucket),
+        Err(e) if is_orphan(&e) => Ok(Inserted::NoBucket),
         Err(e) => Err(e),
     }
 }

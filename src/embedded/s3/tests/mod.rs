@@ -75,7 +75,14 @@ impl World {
         let clock = Clock::frozen(DateTime::from_timestamp(1_800_000_000, 0).expect("a time"));
         let objects = folder.path().join("objects");
         Self {
-            s3: S3::keeping(store, clock.clone(), Ids::seeded(1), objects, small_bytes),
+            s3: S3::keeping(
+                store,
+                clock.clone(),
+                Ids::seeded(1),
+                objects,
+                small_bytes,
+                64 << 20,
+            ),
             clock,
             caller: Caller {
                 account: "111122223333".to_owned(),

@@ -124,6 +124,29 @@ async fn keys_are_any_text() {
 }
 
 #[tokio::test]
+async fn letters_that_xml_has_not_are_written_out() {
+    let world = World::with_bucket().await;
+    for key in ["a%0Db", "c%01", "d%EF%BF%BF", "e%09%0A"] {
+        assert_eq!(world.put(&format!("/logs/{key}"), "x").await.status, 200);
+    }
+    let listed = world.get("/logs?list-type=2&start-after=%0B").await;
+    assert_eq!(
+        listed.all("Key"),
+        ["a&#xd;b", "c&#x1;", "d&#xffff;", "e\t\n"]
+    );
+    assert_eq!(listed.first("StartAfter"), "&#xb;");
+    // An object is given back as it was put, whatever it says it is.
+    let put = world.send(
+        "PUT",
+        "/logs/xml",
+        &[("content-type", "application/xml")],
+        "<a>\r\u{1}</a>",
+    );
+    assert_eq!(put.await.status, 200);
+    assert_eq!(world.get("/logs/xml").await.text(), "<a>\r\u{1}</a>");
+}
+
+#[tokio::test]
 async fn an_empty_object_has_no_file() {
     let world = World::with_bucket().await;
     let put = world.put("/logs/empty", "").await;

@@ -1,111 +1,13 @@
-//! Does a selector take an event? Basic and advanced selectors, as the API writes and reads them.
+//! Does a selector take an event?
 //!
-//! Evaluation only: whether a selector is one that CloudTrail would accept is the API's to say before it is stored.
-//! A selector never sees requests or answers, so the same rules hold for recorded and for imported events.
-//! An event is taken if *any* of the selectors takes it.
+//! A selector never sees requests or answers, so the same rules hold for recorded and for imported events. An event is
+//! taken if *any* of the selectors takes it.
 
-use serde::{Deserialize, Serialize};
-
-use super::{Event, Resource};
-
-/// A trail's selectors: one kind or the other. Serialises as the API shows them,
-/// `{"EventSelectors":[…]}` or `{"AdvancedEventSelectors":[…]}`.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
-pub enum Selectors {
-    #[serde(rename = "EventSelectors")]
-    Basic(Vec<EventSelector>),
-    #[serde(rename = "AdvancedEventSelectors")]
-    Advanced(Vec<AdvancedEventSelector>),
-}
-
-/// A basic selector. All four members are always written; absent ones are read as the API's defaults.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(rename_all = "PascalCase", default)]
-pub struct EventSelector {
-    pub read_write_type: ReadWriteType,
-    pub include_management_events: bool,
-    pub data_resources: Vec<DataResource>,
-    /// `kms.amazonaws.com`, `rdsdata.amazonaws.com`.
-    pub exclude_management_event_sources: Vec<String>,
-}
-
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
-pub enum ReadWriteType {
-    ReadOnly,
-    WriteOnly,
-    #[default]
-    All,
-}
-
-/// Data events of a basic selector.
-#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(rename_all = "PascalCase", default)]
-pub struct DataResource {
-    /// `AWS::S3::Object`, `AWS::Lambda::Function` or `AWS::DynamoDB::Table`.
-    #[serde(rename = "Type")]
-    pub kind: String,
-    /// Prefixes of object ARNs for S3; whole ARNs for the others; `arn:aws:<service>` for everything.
-    pub values: Vec<String>,
-}
-
-/// What a trail's Insights look at. Kept as it was put, so that it is shown so.
-#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(rename_all = "PascalCase", default)]
-pub struct InsightSelector {
-    /// `ApiCallRateInsight` or `ApiErrorRateInsight`.
-    #[serde(skip_serializing_if = "Option::is_none")]
-    pub insight_type: Option<String>,
-    /// `Management`, `Data`; absent means the former.
-    #[serde(skip_serializing_if = "Option::is_none")]
-    pub event_categories: Option<Vec<String>>,
-}
-
-/// An advanced selector: every field must agree.
-#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(rename_all = "PascalCase", default)]
-pub struct AdvancedEventSelector {
-    #[serde(skip_serializing_if = "Option::is_none")]
-    pub name: Option<String>,
-    pub field_selectors: Vec<AdvancedFieldSelector>,
-}
-
-/// A condition on one field. Of the positive operators one hit is enough, of the negative ones none may hit.
-#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(rename_all = "PascalCase", default)]
-pub struct AdvancedFieldSelector {
-    /// `eventCategory`, `resources.ARN`, `userIdentity.arn` …
-    pub field: String,
-    #[serde(skip_serializing_if = "Vec::is_empty")]
-    pub equals: Vec<String>,
-    #[serde(skip_serializing_if = "Vec::is_empty")]
-    pub starts_with: Vec<String>,
-    #[serde(skip_serializing_if = "Vec::is_empty")]
-    pub ends_with: Vec<String>,
-    #[serde(skip_serializing_if = "Vec::is_empty")]
-    pub not_equals: Vec<String>,
-    #[serde(skip_serializing_if = "Vec::is_empty")]
-    pub not_starts_with: Vec<String>,
-    #[serde(skip_serializing_if = "Vec::is_empty")]
-    pub not_ends_with: Vec<String>,
-}
-
-impl Default for Selectors {
-    /// What a new trail has: all management events, nothing else.
-    fn default() -> Self {
-        Self::Basic(vec![EventSelector::default()])
-    }
-}
-
-impl Default for EventSelector {
-    fn default() -> Self {
-        Self {
-            read_write_type: ReadWriteType::All,
-            include_management_events: true,
-            data_resources: Vec::new(),
-            exclude_management_event_sources: Vec::new(),
-        }
-    }
-}
+use super::{
+    AdvancedEventSelector, AdvancedFieldSelector, DataResource, EventSelector, ReadWriteType,
+    Selectors,
+};
+use crate::event::{Event, Resource};
 
 impl Selectors {
     /// Whether any selector takes `event`.
@@ -115,9 +17,7 @@ impl Selectors {
             Self::Advanced(selectors) => selectors.iter().any(|selector| selector.takes(event)),
         }
     }
-}
 
-impl Selectors {
     /// Whether events of `category` (`Management`, `Data`) that read, or that write, can be taken at all.
     pub fn may_take(&self, category: &str, read_only: bool) -> bool {
         match self {
