@@ -49,6 +49,18 @@ pub struct Config {
     #[arg(long, env = "LOCALTRAIL_DATA_DIR", value_name = "DIR")]
     pub data_dir: Option<PathBuf>,
 
+    /// What a power cut may cost in a kept data folder. normal: what came last, which the disk did not have yet. full:
+    /// nothing, for each commit and each embedded object waits for the disk. The death of the process costs nothing in
+    /// either.
+    #[arg(
+        long,
+        env = "LOCALTRAIL_DURABILITY",
+        value_name = "normal|full",
+        default_value = "normal",
+        hide_possible_values = true
+    )]
+    pub durability: Durability,
+
     /// The emulator behind the door: calls that localtrail does not answer itself go there.
     #[arg(long, env = "LOCALTRAIL_UPSTREAM", value_name = "URL", value_parser = endpoint)]
     pub upstream: Option<Uri>,
@@ -271,6 +283,15 @@ pub enum PolicyCheck {
     On,
 }
 
+/// What is waited for before a call is answered.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+pub enum Durability {
+    /// The operating system has it: it survives the process.
+    Normal,
+    /// The disk has it: it survives the machine.
+    Full,
+}
+
 #[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
 enum EmbeddedChoice {
     S3,
@@ -421,6 +442,7 @@ mod tests {
             "--embedded s4",
             "--trails-per-region 0",
             "--bucket-policy-check maybe",
+            "--durability some",
             "--organization o-exampleorgid",
             "--organization exampleorgid:111122223333",
             "--organization o-exampleorgid:111122223333,4",
