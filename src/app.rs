@@ -190,6 +190,7 @@ impl App {
             client::client(connector.clone()),
             credentials(&config),
             config.bucket_policy_check,
+            config.delivery_timeout(),
         );
         let settings = Settings {
             region: config.region.clone(),

@@ -162,6 +162,11 @@ pub struct Config {
           value_parser = clap::value_parser!(u32).range(1..=86_400))]
     pub delivery_interval: u32,
 
+    /// Seconds that one of localtrail's own calls of a service may take, the upload of a log file included.
+    #[arg(long, env = "LOCALTRAIL_DELIVERY_TIMEOUT", value_name = "SECONDS", default_value = "30",
+          value_parser = clap::value_parser!(u64).range(1..=3_600))]
+    pub delivery_timeout: u64,
+
     /// Start with the clock standing at this time.
     #[arg(long, env = "LOCALTRAIL_TIME", value_name = "RFC3339", value_parser = time)]
     pub time: Option<DateTime<Utc>>,
@@ -316,6 +321,10 @@ impl Config {
 
     pub fn upstream_timeout(&self) -> Duration {
         Duration::from_secs(self.upstream_timeout)
+    }
+
+    pub fn delivery_timeout(&self) -> Duration {
+        Duration::from_secs(self.delivery_timeout)
     }
 
     /// Length of a delivery slot in milliseconds.

@@ -12,6 +12,7 @@ pub mod log_file;
 mod logs;
 
 use chrono::{DateTime, TimeDelta};
+use tracing::error;
 
 use crate::clock::{Ids, alphabet};
 use crate::event::own::{OwnCall, WrittenObject};
@@ -20,7 +21,7 @@ use crate::policy::cloudtrail::Deliverer;
 use crate::store::{Error, Item, LogFile, NewEvent, Slot, Step, Store, Trail};
 use crate::takers::{Logging, Takers};
 use crate::targets::{LogFileObject, TargetError, Targets};
-use log_file::{Destination, Encoded, Encoder};
+use log_file::{Destination, Encoded, Encoder, Partitioner};
 
 pub use event_bus::EventBus;
 
@@ -166,18 +167,14 @@ impl Delivery {
                 .collect()
         };
         let ids = self.ids.clone();
-        let partition = move |events: &[_], riders: &[_]| {
-            let prefix = trail.s3_key_prefix.as_deref();
-            let to = Destination {
-                trail_id,
-                bucket: &trail.s3_bucket_name,
-                prefix,
-                organization: trail.organization_id.as_deref(),
-            };
-            log_file::partition(to, slot, events, riders, log_file::MAX_BYTES, || {
-                ids.text(16, alphabet::ALPHANUMERIC)
-            })
+        let to = Destination {
+            trail_id,
+            bucket: &trail.s3_bucket_name,
+            prefix: trail.s3_key_prefix.as_deref(),
+            organization: trail.organization_id.as_deref(),
         };
+        let unique = || ids.text(16, alphabet::ALPHANUMERIC);
+        let partition = Partitioner::new(to, slot, log_file::MAX_BYTES, unique);
         self.store
             .log_file_cut(item, now_ms, partition, next)
             .await?;
@@ -246,7 +243,20 @@ impl Delivery {
                 self.store
                     .delivery_failed(file.trail_id, &file.region, now_ms, &error.code)
                     .await?;
-                Ok(failed(item, trail_arn, error, now_ms))
+                let outcome = failed(item, trail_arn, error, now_ms);
+                if let Outcome::GiveUp(Failed { error, .. }) = &outcome {
+                    let LogFile {
+                        bucket,
+                        key,
+                        events,
+                        ..
+                    } = &file;
+                    error!(
+                        "a log file of {events} events will never be delivered, after {} days of {error}: s3://{bucket}/{key}",
+                        GIVE_UP_AFTER.num_days()
+                    );
+                }
+                Ok(outcome)
             }
         }
     }
