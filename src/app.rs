@@ -139,15 +139,15 @@ impl App {
             (Some(_), Durability::Normal) => Lifetime::Kept,
             (None, _) => Lifetime::Temporary,
         };
+        let database = folder.join("localtrail.sqlite");
+        let store = Store::open(&database, lifetime)
+            .await
+            .with_context(|| format!("cannot open the database {}", database.display()))?;
         if lifetime == Lifetime::Synced {
             folder.sync().with_context(|| {
                 format!("cannot sync the data folder {}", folder.path.display())
             })?;
         }
-        let database = folder.join("localtrail.sqlite");
-        let store = Store::open(&database, lifetime)
-            .await
-            .with_context(|| format!("cannot open the database {}", database.display()))?;
 
         let connector = client::connector(trust(&config))?;
         let (deliver, notifications) = mpsc::channel(NOTIFICATIONS);

@@ -23,7 +23,6 @@ use std::borrow::Cow;
 use std::path::Path;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
-use std::time::Duration;
 
 use connections::Connections;
 use events::EventWriter;
@@ -119,7 +118,7 @@ impl Store {
             .journal_mode(SqliteJournalMode::Wal)
             .synchronous(synchronous)
             .foreign_keys(true)
-            .busy_timeout(Duration::from_secs(5));
+            .busy_timeout(connections::BUSY_TIMEOUT);
         let is_new =
             empty::write_if_absent(path, lifetime != Lifetime::Temporary).map_err(Error::from)?;
         let mut writer = options.connect().await?;
@@ -201,6 +200,23 @@ fn migrator() -> Migrator {
         migrations: Cow::Owned(migrations),
         ..Migrator::DEFAULT
     }
+}
+
+/// Whether what failed with `error` was certainly not written: the database was locked by another process, or the disk
+/// was full.
+pub fn is_unwritten(error: &sqlx::Error) -> bool {
+    is_locked(error) || primary_code(error) == Some(13)
+}
+
+/// Whether another process, or another connection, holds the database.
+fn is_locked(error: &sqlx::Error) -> bool {
+    matches!(primary_code(error), Some(5 | 6))
+}
+
+/// SQLite's result code without what extends it (<https://www.sqlite.org/rescode.html>).
+fn primary_code(error: &sqlx::Error) -> Option<u32> {
+    let code = error.as_database_error()?.code()?;
+    Some(code.parse::<u32>().ok()? & 0xff)
 }
 
 /// Whether `error` is a violation of a unique constraint.

@@ -512,7 +512,7 @@ impl Store {
         let rows: Vec<(i64, i64, i64, i64, i64)> = sqlx::query_as(
             "select trail_id, sum(waits), sum(iif(waits, events, 0)), sum(not waits), sum(iif(waits, 0, events))
              from (select f.trail_id, f.events,
-                          exists (select 1 from outbox where dedupe = 'upload:' || f.log_file_id) as waits
+                          exists (select 1 from outbox where dedupe = 'upload:' || f.id) as waits
                    from log_file f where f.delivered_ms is null)
              where waits or trail_id in (select trail_id from trail)
              group by trail_id",
