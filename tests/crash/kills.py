@@ -100,15 +100,15 @@ class Connection:
         return self.call(service, "POST", "/", body, Content_Type="application/x-www-form-urlencoded")
 
 
-def command(binary, folder, options):
-    interval = ("--delivery-interval", "1")
-    return [binary, "serve", "--listen", "127.0.0.1:0", "--data-dir", str(folder), *interval, *options]
+def command(binary, folder, options, interval=1):
+    fixed = ("--listen", "127.0.0.1:0", "--data-dir", str(folder), "--delivery-interval", str(interval))
+    return [binary, "serve", *fixed, *options]
 
 
 class Program:
-    def __init__(self, binary, folder, options=()):
+    def __init__(self, binary, folder, options=(), interval=1):
         self.process = subprocess.Popen(
-            command(binary, folder, options), stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True
+            command(binary, folder, options, interval), stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True
         )
         self.errors = queue.SimpleQueue()
         threading.Thread(target=self._read_errors, daemon=True).start()
