@@ -11,6 +11,7 @@ mod event_bus;
 pub mod log_file;
 mod logs;
 
+use bytes::Bytes;
 use chrono::{DateTime, TimeDelta};
 use tracing::error;
 
@@ -187,7 +188,7 @@ impl Delivery {
         log_file_id: i64,
         now_ms: i64,
     ) -> Result<Outcome, DeliveryError> {
-        let Some((file, Encoded { bytes, sha256 })) = self.encode(log_file_id).await? else {
+        let Some(file) = self.store.log_file_get(log_file_id).await? else {
             self.store.outbox_done(item).await?;
             return Ok(Outcome::Done(None));
         };
@@ -196,7 +197,6 @@ impl Delivery {
         let region = trail
             .as_ref()
             .map_or(file.region.as_str(), |trail| trail.home_region.as_str());
-        let written = bytes.len();
         let object = LogFileObject {
             // The bucket of an organization trail is not of the account whose events the file has.
             account: trail.as_ref().map_or(&file.account, |trail| &trail.account),
@@ -205,13 +205,24 @@ impl Delivery {
             key: &file.key,
             kms_key_id: object_key(&trail),
             metadata: &[],
-            bytes: bytes.into(),
+            bytes: Bytes::new(),
             deliverer: trail
                 .as_ref()
                 .map(|trail| deliverer(trail, &trail_arn, &file)),
         };
-        match self.targets.put_log_file(object).await {
+        let put = match self.targets.log_file_admitted(&object).await {
             Ok(()) => {
+                // Only now: encoding again, with each try, what waits for a bucket would be the most of an outage's cost.
+                let Encoded { bytes, sha256 } = self.encode(&file).await?;
+                let bytes = Bytes::from(bytes);
+                let written = bytes.len();
+                let put = self.targets.put_log_file(LogFileObject { bytes, ..object });
+                put.await.map(|()| (written, sha256))
+            }
+            Err(error) => Err(error),
+        };
+        match put {
+            Ok((written, sha256)) => {
                 let kms_key_id = object_key(&trail);
                 let calls = self.written(&file, region, &trail_arn, kms_key_id, written);
                 let records = self.own_records(calls, &file.key, now_ms).await?;
@@ -365,16 +376,13 @@ impl Delivery {
         Ok(rows)
     }
 
-    /// A log file and its bytes: the same bytes each time, since its events are fixed and never change.
-    async fn encode(&self, log_file_id: i64) -> Result<Option<(LogFile, Encoded)>, DeliveryError> {
-        let Some(file) = self.store.log_file_get(log_file_id).await? else {
-            return Ok(None);
-        };
+    /// The bytes of a log file: the same bytes each time, since its events are fixed and never change.
+    async fn encode(&self, file: &LogFile) -> Result<Encoded, DeliveryError> {
         let mut encoder = Encoder::new()?;
         let mut after = 0;
         let mut left = file.events;
         while left > 0 {
-            let records = self.store.log_file_records(&file, after, PAGE).await?;
+            let records = self.store.log_file_records(file, after, PAGE).await?;
             let Some(last) = records.last() else {
                 break;
             };
@@ -384,7 +392,7 @@ impl Delivery {
                 left -= 1;
             }
         }
-        Ok(Some((file, encoder.finish()?)))
+        Ok(encoder.finish()?)
     }
 }
 
