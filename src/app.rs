@@ -15,7 +15,7 @@ use tracing::{info, warn};
 use crate::api::{Operations, operations};
 use crate::client::{self, Trust};
 use crate::clock::{Clock, Ids};
-use crate::config::{Config, Embedded};
+use crate::config::{Config, Durability, Embedded};
 use crate::delivery::{Delivery, EventBus};
 use crate::embedded::s3::S3;
 use crate::embedded::sns::Sns;
@@ -117,6 +117,15 @@ impl Folder {
     fn join(&self, name: &str) -> PathBuf {
         self.path.join(name)
     }
+
+    /// Waits until the disk has the folder itself: what is synced in it would else be lost with its name.
+    fn sync(&self) -> std::io::Result<()> {
+        let path = self.path.canonicalize()?;
+        for folder in std::iter::once(path.as_path()).chain(path.parent()) {
+            File::open(folder)?.sync_all()?;
+        }
+        Ok(())
+    }
 }
 
 impl App {
@@ -125,14 +134,20 @@ impl App {
         let clock = config.time.map_or_else(Clock::running, Clock::frozen);
         let ids = config.seed.map_or_else(Ids::random, Ids::seeded);
         let folder = Folder::open(&config)?;
-        let lifetime = match config.data_dir {
-            Some(_) => Lifetime::Kept,
-            None => Lifetime::Temporary,
+        let lifetime = match (&config.data_dir, config.durability) {
+            (Some(_), Durability::Full) => Lifetime::Synced,
+            (Some(_), Durability::Normal) => Lifetime::Kept,
+            (None, _) => Lifetime::Temporary,
         };
         let database = folder.join("localtrail.sqlite");
         let store = Store::open(&database, lifetime)
             .await
             .with_context(|| format!("cannot open the database {}", database.display()))?;
+        if lifetime == Lifetime::Synced {
+            folder.sync().with_context(|| {
+                format!("cannot sync the data folder {}", folder.path.display())
+            })?;
+        }
 
         let connector = client::connector(trust(&config))?;
         let (deliver, notifications) = mpsc::channel(NOTIFICATIONS);
@@ -176,6 +191,7 @@ impl App {
             client::client(connector.clone()),
             credentials(&config),
             config.bucket_policy_check,
+            config.delivery_timeout(),
         );
         let settings = Settings {
             region: config.region.clone(),

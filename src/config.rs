@@ -49,6 +49,18 @@ pub struct Config {
     #[arg(long, env = "LOCALTRAIL_DATA_DIR", value_name = "DIR")]
     pub data_dir: Option<PathBuf>,
 
+    /// What a power cut may cost in a kept data folder. normal: what came last, which the disk did not have yet. full:
+    /// nothing, for each commit and each embedded object waits for the disk. The death of the process costs nothing in
+    /// either.
+    #[arg(
+        long,
+        env = "LOCALTRAIL_DURABILITY",
+        value_name = "normal|full",
+        default_value = "normal",
+        hide_possible_values = true
+    )]
+    pub durability: Durability,
+
     /// The emulator behind the door: calls that localtrail does not answer itself go there.
     #[arg(long, env = "LOCALTRAIL_UPSTREAM", value_name = "URL", value_parser = endpoint)]
     pub upstream: Option<Uri>,
@@ -149,6 +161,11 @@ pub struct Config {
     #[arg(long, env = "LOCALTRAIL_DELIVERY_INTERVAL", value_name = "SECONDS", default_value = "300",
           value_parser = clap::value_parser!(u32).range(1..=86_400))]
     pub delivery_interval: u32,
+
+    /// Seconds that one of localtrail's own calls of a service may take, the upload of a log file included.
+    #[arg(long, env = "LOCALTRAIL_DELIVERY_TIMEOUT", value_name = "SECONDS", default_value = "30",
+          value_parser = clap::value_parser!(u64).range(1..=3_600))]
+    pub delivery_timeout: u64,
 
     /// Start with the clock standing at this time.
     #[arg(long, env = "LOCALTRAIL_TIME", value_name = "RFC3339", value_parser = time)]
@@ -287,6 +304,15 @@ pub enum PolicyCheck {
     On,
 }
 
+/// What is waited for before a call is answered.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+pub enum Durability {
+    /// The operating system has it: it survives the process.
+    Normal,
+    /// The disk has it: it survives the machine.
+    Full,
+}
+
 #[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
 enum EmbeddedChoice {
     S3,
@@ -315,6 +341,10 @@ impl Config {
 
     pub fn upstream_timeout(&self) -> Duration {
         Duration::from_secs(self.upstream_timeout)
+    }
+
+    pub fn delivery_timeout(&self) -> Duration {
+        Duration::from_secs(self.delivery_timeout)
     }
 
     /// Length of a delivery slot in milliseconds.
@@ -443,6 +473,7 @@ mod tests {
             "--max-body 1000",
             "--max-object -1",
             "--bucket-policy-check maybe",
+            "--durability some",
             "--organization o-exampleorgid",
             "--organization exampleorgid:111122223333",
             "--organization o-exampleorgid:111122223333,4",

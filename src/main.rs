@@ -60,6 +60,8 @@ async fn serve(config: Config) -> anyhow::Result<()> {
         .with_context(|| format!("cannot listen on {listen}"))?;
     let address = listener.local_addr()?;
     let app = App::open(config, &format!("http://{address}")).await?;
+    // A write beyond a limit on the size of files is to fail like one to a full disk, not to end the process.
+    let _ = signal(SignalKind::from_raw(rustix::process::Signal::XFSZ.as_raw()))?;
     let stop = CancellationToken::new();
     tokio::spawn({
         let (mut terminate, stop) = (signal(SignalKind::terminate())?, stop.clone());

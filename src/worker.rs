@@ -2,6 +2,7 @@
 //! decision, when is decided here. The clock only decides *when*: [`Worker::settle`] does the same work, by the same
 //! code, as the worker that runs in the background.
 
+use std::collections::HashSet;
 use std::sync::atomic::{AtomicI64, AtomicU64, Ordering};
 use std::time::Duration;
 
@@ -15,7 +16,8 @@ use crate::clock::Clock;
 pub use crate::delivery::Delivered;
 use crate::delivery::{Delivery, DeliveryError, Failed, Outcome};
 use crate::event::HISTORY_MS;
-use crate::store::{Error, Item, Slot, Store};
+use crate::store::{Error, Item, Slot, Step, Store};
+use crate::targets::TargetError;
 
 /// Steps that run at the same time, so that one slow bucket does not hold up the others.
 const PARALLEL: usize = 8;
@@ -44,6 +46,7 @@ pub struct Worker {
     log_files: AtomicU64,
     digests: AtomicU64,
     failures: AtomicU64,
+    given_up: AtomicU64,
 }
 
 /// Why a run of the worker ended early. What it was at stays in the outbox.
@@ -78,6 +81,7 @@ impl Worker {
             log_files: AtomicU64::new(0),
             digests: AtomicU64::new(0),
             failures: AtomicU64::new(0),
+            given_up: AtomicU64::new(0),
         }
     }
 
@@ -165,6 +169,11 @@ impl Worker {
         self.failures.load(Ordering::Relaxed)
     }
 
+    /// Steps that were tried for as long as such steps are, since the start.
+    pub fn given_up(&self) -> u64 {
+        self.given_up.load(Ordering::Relaxed)
+    }
+
     async fn next_due(&self) -> Result<Option<DateTime<Utc>>, Error> {
         Ok(self
             .store
@@ -175,6 +184,7 @@ impl Worker {
 
     async fn run_due(&self) -> Result<Report, WorkerError> {
         let mut report = Report::default();
+        let mut silent = HashSet::new();
         loop {
             let now_ms = self.clock.now_ms();
             let mut due = self.store.outbox_due(now_ms, PAGE).await?.into_iter();
@@ -187,6 +197,10 @@ impl Worker {
                 while running.len() < PARALLEL
                     && let Some(item) = due.next()
                 {
+                    if silent.contains(service(&item.step)) {
+                        self.put_off(&item, TargetError::TIMEOUT, now_ms).await?;
+                        continue;
+                    }
                     let delivery = self.delivery.clone();
                     running.spawn(async move {
                         let outcome = delivery.run_step(&item, now_ms).await;
@@ -198,8 +212,13 @@ impl Worker {
                 };
                 match ended {
                     Ok((item, outcome)) => {
-                        self.write_down(&item, outcome?, now_ms, &mut report)
-                            .await?
+                        let outcome = outcome?;
+                        if let Outcome::Retry(Failed { error, .. }) = &outcome
+                            && error == TargetError::TIMEOUT
+                        {
+                            silent.insert(service(&item.step));
+                        }
+                        self.write_down(&item, outcome, now_ms, &mut report).await?;
                     }
                     // The step's row is untouched, so it would be tried at once for ever; fail the whole run instead.
                     Err(panic) => return Err(WorkerError::Panic(panic)),
@@ -220,6 +239,12 @@ impl Worker {
             info!("forgot {pruned} events that are older than the history");
         }
         Ok(())
+    }
+
+    /// Has a step tried again later.
+    async fn put_off(&self, item: &Item, why: &str, now_ms: i64) -> Result<(), Error> {
+        let due_ms = now_ms + pause(item.attempts).num_milliseconds();
+        self.store.outbox_failed(item, due_ms, why).await
     }
 
     async fn write_down(
@@ -253,13 +278,12 @@ impl Worker {
                 report.delivered.push(delivered);
             }
             Outcome::Retry(failed) => {
-                let due_ms = now_ms + pause(item.attempts).num_milliseconds();
                 let Failed { trail_arn, error } = &failed;
                 warn!(
                     trail.arn = trail_arn,
                     error, "a delivery of {trail_arn} failed with {error}; it will be tried again"
                 );
-                self.store.outbox_failed(item, due_ms, error).await?;
+                self.put_off(item, error, now_ms).await?;
                 self.failures.fetch_add(1, Ordering::Relaxed);
                 report.failed.push(failed);
             }
@@ -271,10 +295,23 @@ impl Worker {
                 );
                 self.store.outbox_done(item).await?;
                 self.failures.fetch_add(1, Ordering::Relaxed);
+                self.given_up.fetch_add(1, Ordering::Relaxed);
                 report.failed.push(failed);
             }
         }
         Ok(())
+    }
+}
+
+/// The service that a step calls, if it calls any. One that gives no answer is not asked again in the same run: steps
+/// for it would hold up, each for the whole timeout, those for the others.
+fn service(step: &Step) -> &'static str {
+    match step {
+        Step::Upload { .. } | Step::UploadDigest { .. } => "s3",
+        Step::Notify { .. } => "sns",
+        Step::PutLogEvents { .. } => "logs",
+        Step::GatherEvents { .. } | Step::PutEvents { .. } => "events",
+        Step::Cut { .. } | Step::Digest { .. } | Step::Backfill { .. } => "",
     }
 }
 

@@ -60,6 +60,7 @@ impl Api {
                 client,
                 None,
                 PolicyCheck::Off,
+                TIMEOUT,
             ),
             clock,
             ids: Ids::seeded(1),

@@ -230,7 +230,11 @@ impl Delivery {
                 region: &digest.region,
             }),
         };
-        match self.targets.put_log_file(object).await {
+        let put = match self.targets.log_file_admitted(&object).await {
+            Ok(()) => self.targets.put_log_file(object).await,
+            Err(error) => Err(error),
+        };
+        match put {
             Ok(()) => {
                 let records = self.own_records(vec![call], &digest.key, now_ms).await?;
                 self.store

@@ -126,7 +126,7 @@ impl Delivery {
         let rules = if self.targets.has_events() {
             match self.targets.bus_rules(account, region).await {
                 Ok(rules) => rules,
-                Err(error) if error.is_transient() => {
+                Err(error) if may_pass(&error) => {
                     return Ok(again(item, bus_arn(account, region), &error, now_ms));
                 }
                 // An upstream without EventBridge is nothing to be told of with every event.
@@ -224,11 +224,16 @@ fn failed(bus: String, error: &TargetError) -> Failed {
     }
 }
 
+/// Whether a further try may find it otherwise: what is not allowed now may be allowed again.
+fn may_pass(error: &TargetError) -> bool {
+    error.is_transient() || matches!(&*error.code, "AccessDenied" | "AccessDeniedException")
+}
+
 /// A step that failed: refused for good, or to be tried again for a day.
 fn again(item: &Item, bus: String, error: &TargetError, now_ms: i64) -> Outcome {
     let is_late = now_ms - item.created_ms > GIVE_UP_AFTER.num_milliseconds();
     let failed = failed(bus, error);
-    if is_late || !error.is_transient() {
+    if is_late || !may_pass(error) {
         return Outcome::GiveUp(failed);
     }
     Outcome::Retry(failed)

@@ -9,7 +9,7 @@ use flate2::{Compression, GzBuilder};
 use sha2::{Digest as _, Sha256};
 
 use crate::keys::hex;
-use crate::store::{Candidate, CutFile, LogFile, Slot};
+use crate::store::{Candidate, CutFile, LogFile, Partition, Slot};
 
 /// Most JSON in one file, before compression (facts 4.2).
 pub const MAX_BYTES: usize = 50_000_000;
@@ -29,38 +29,63 @@ pub struct Destination<'a> {
 
 /// Puts events into files, in order: one for each account and region, and another where one would grow past
 /// `max_bytes` of JSON. Riders, records of own deliveries, go along where there is a file with room for them; they
-/// make none. `unique` draws the last part of a file's name.
-pub fn partition(
-    to: Destination<'_>,
+/// make none. `unique` draws the last part of a file's name. Holds no event: a slot may have millions.
+#[derive(Debug)]
+pub struct Partitioner<'a, U> {
+    to: Destination<'a>,
     slot: Slot,
-    events: &[Candidate],
-    riders: &[Candidate],
     max_bytes: usize,
-    mut unique: impl FnMut() -> String,
-) -> Vec<CutFile> {
-    let mut files = Vec::new();
-    let mut open: BTreeMap<(&str, &str), (usize, CutFile)> = BTreeMap::new();
-    for event in events {
-        let place = (event.account.as_str(), event.region.as_str());
+    unique: U,
+    full: Vec<CutFile>,
+    /// By account and region, with the size of its JSON.
+    open: BTreeMap<(String, String), (usize, CutFile)>,
+}
+
+impl<'a, U: FnMut() -> String> Partitioner<'a, U> {
+    pub fn new(to: Destination<'a>, slot: Slot, max_bytes: usize, unique: U) -> Self {
+        Self {
+            to,
+            slot,
+            max_bytes,
+            unique,
+            full: Vec::new(),
+            open: BTreeMap::new(),
+        }
+    }
+
+    /// The open file of `place`, if `event` fits into it, which it then counts.
+    fn admit(&mut self, place: &(String, String), event: &Candidate) -> Option<&mut CutFile> {
         // A record and the comma or bracket behind it.
         let bytes = event.bytes + 1;
-        if let Some((size, CutFile { file, .. })) = open.get_mut(&place)
-            && *size + bytes <= max_bytes
-        {
-            *size += bytes;
-            file.last_event = event.id;
-            file.events += 1;
-            file.oldest_ms = file.oldest_ms.min(event.time_ms);
-            file.newest_ms = file.newest_ms.max(event.time_ms);
-            continue;
+        let (size, cut) = self.open.get_mut(place)?;
+        if *size + bytes > self.max_bytes {
+            return None;
         }
+        *size += bytes;
+        cut.file.events += 1;
+        cut.file.oldest_ms = cut.file.oldest_ms.min(event.time_ms);
+        cut.file.newest_ms = cut.file.newest_ms.max(event.time_ms);
+        Some(cut)
+    }
+}
+
+impl<U: FnMut() -> String + Send> Partition for Partitioner<'_, U> {
+    fn event(&mut self, mut event: Candidate) {
+        let account = std::mem::take(&mut event.account);
+        let place = (account, std::mem::take(&mut event.region));
+        if let Some(cut) = self.admit(&place, &event) {
+            cut.file.last_event = event.id;
+            return;
+        }
+        let (to, slot) = (self.to, self.slot);
+        let (account, region) = place.clone();
         let file = LogFile {
             id: 0,
             trail_id: to.trail_id,
-            account: event.account.clone(),
-            region: event.region.clone(),
+            key: key(to, &account, &region, slot.end_ms, &(self.unique)()),
+            account,
+            region,
             bucket: to.bucket.to_owned(),
-            key: key(to, &event.account, &event.region, slot.end_ms, &unique()),
             first_event: event.id,
             last_event: event.id,
             oldest_ms: event.time_ms,
@@ -69,31 +94,27 @@ pub fn partition(
             slot_end_ms: slot.end_ms,
             events: 1,
         };
-        let frame = r#"{"Records":[]}"#.len();
+        let size = r#"{"Records":[]}"#.len() + event.bytes + 1;
         let cut = CutFile {
             file,
             riders: Vec::new(),
         };
-        files.extend(
-            open.insert(place, (frame + bytes, cut))
-                .map(|(_, full)| full),
-        );
+        let before = self.open.insert(place, (size, cut));
+        self.full.extend(before.map(|(_, full)| full));
     }
-    for rider in riders {
-        let place = (rider.account.as_str(), rider.region.as_str());
-        let bytes = rider.bytes + 1;
-        if let Some((size, cut)) = open.get_mut(&place)
-            && *size + bytes <= max_bytes
-        {
-            *size += bytes;
-            cut.file.events += 1;
-            cut.file.oldest_ms = cut.file.oldest_ms.min(rider.time_ms);
-            cut.file.newest_ms = cut.file.newest_ms.max(rider.time_ms);
+
+    fn rider(&mut self, mut rider: Candidate) {
+        let account = std::mem::take(&mut rider.account);
+        let place = (account, std::mem::take(&mut rider.region));
+        if let Some(cut) = self.admit(&place, &rider) {
             cut.riders.push(rider.id);
         }
     }
-    files.extend(open.into_values().map(|(_, file)| file));
-    files
+
+    fn files(self) -> Vec<CutFile> {
+        let open = self.open.into_values().map(|(_, file)| file);
+        self.full.into_iter().chain(open).collect()
+    }
 }
 
 /// Key of a log file (facts 4.1): `[prefix/]AWSLogs/[organization/]<account>/CloudTrail/<region>/YYYY/MM/DD/<name>`,
@@ -212,7 +233,14 @@ mod tests {
             drawn += 1;
             format!("{drawn:016}")
         };
-        partition(to, SLOT, events, riders, max_bytes, unique)
+        let mut files = Partitioner::new(to, SLOT, max_bytes, unique);
+        for event in events {
+            files.event(event.clone());
+        }
+        for rider in riders {
+            files.rider(rider.clone());
+        }
+        files.files()
     }
 
     #[test]

@@ -11,7 +11,9 @@ mod event_bus;
 pub mod log_file;
 mod logs;
 
+use bytes::Bytes;
 use chrono::{DateTime, TimeDelta};
+use tracing::error;
 
 use crate::clock::{Ids, alphabet};
 use crate::event::own::{OwnCall, WrittenObject};
@@ -20,7 +22,7 @@ use crate::policy::cloudtrail::Deliverer;
 use crate::store::{Error, Item, LogFile, NewEvent, Slot, Step, Store, Trail};
 use crate::takers::{Logging, Takers};
 use crate::targets::{LogFileObject, TargetError, Targets};
-use log_file::{Destination, Encoded, Encoder};
+use log_file::{Destination, Encoded, Encoder, Partitioner};
 
 pub use event_bus::EventBus;
 
@@ -166,18 +168,14 @@ impl Delivery {
                 .collect()
         };
         let ids = self.ids.clone();
-        let partition = move |events: &[_], riders: &[_]| {
-            let prefix = trail.s3_key_prefix.as_deref();
-            let to = Destination {
-                trail_id,
-                bucket: &trail.s3_bucket_name,
-                prefix,
-                organization: trail.organization_id.as_deref(),
-            };
-            log_file::partition(to, slot, events, riders, log_file::MAX_BYTES, || {
-                ids.text(16, alphabet::ALPHANUMERIC)
-            })
+        let to = Destination {
+            trail_id,
+            bucket: &trail.s3_bucket_name,
+            prefix: trail.s3_key_prefix.as_deref(),
+            organization: trail.organization_id.as_deref(),
         };
+        let unique = || ids.text(16, alphabet::ALPHANUMERIC);
+        let partition = Partitioner::new(to, slot, log_file::MAX_BYTES, unique);
         self.store
             .log_file_cut(item, now_ms, partition, next)
             .await?;
@@ -190,7 +188,7 @@ impl Delivery {
         log_file_id: i64,
         now_ms: i64,
     ) -> Result<Outcome, DeliveryError> {
-        let Some((file, Encoded { bytes, sha256 })) = self.encode(log_file_id).await? else {
+        let Some(file) = self.store.log_file_get(log_file_id).await? else {
             self.store.outbox_done(item).await?;
             return Ok(Outcome::Done(None));
         };
@@ -199,7 +197,6 @@ impl Delivery {
         let region = trail
             .as_ref()
             .map_or(file.region.as_str(), |trail| trail.home_region.as_str());
-        let written = bytes.len();
         let object = LogFileObject {
             // The bucket of an organization trail is not of the account whose events the file has.
             account: trail.as_ref().map_or(&file.account, |trail| &trail.account),
@@ -208,13 +205,24 @@ impl Delivery {
             key: &file.key,
             kms_key_id: object_key(&trail),
             metadata: &[],
-            bytes: bytes.into(),
+            bytes: Bytes::new(),
             deliverer: trail
                 .as_ref()
                 .map(|trail| deliverer(trail, &trail_arn, &file)),
         };
-        match self.targets.put_log_file(object).await {
+        let put = match self.targets.log_file_admitted(&object).await {
             Ok(()) => {
+                // Only now: encoding again, with each try, what waits for a bucket would be the most of an outage's cost.
+                let Encoded { bytes, sha256 } = self.encode(&file).await?;
+                let bytes = Bytes::from(bytes);
+                let written = bytes.len();
+                let put = self.targets.put_log_file(LogFileObject { bytes, ..object });
+                put.await.map(|()| (written, sha256))
+            }
+            Err(error) => Err(error),
+        };
+        match put {
+            Ok((written, sha256)) => {
                 let kms_key_id = object_key(&trail);
                 let calls = self.written(&file, region, &trail_arn, kms_key_id, written);
                 let records = self.own_records(calls, &file.key, now_ms).await?;
@@ -246,7 +254,20 @@ impl Delivery {
                 self.store
                     .delivery_failed(file.trail_id, &file.region, now_ms, &error.code)
                     .await?;
-                Ok(failed(item, trail_arn, error, now_ms))
+                let outcome = failed(item, trail_arn, error, now_ms);
+                if let Outcome::GiveUp(Failed { error, .. }) = &outcome {
+                    let LogFile {
+                        bucket,
+                        key,
+                        events,
+                        ..
+                    } = &file;
+                    error!(
+                        "a log file of {events} events will never be delivered, after {} days of {error}: s3://{bucket}/{key}",
+                        GIVE_UP_AFTER.num_days()
+                    );
+                }
+                Ok(outcome)
             }
         }
     }
@@ -355,16 +376,13 @@ impl Delivery {
         Ok(rows)
     }
 
-    /// A log file and its bytes: the same bytes each time, since its events are fixed and never change.
-    async fn encode(&self, log_file_id: i64) -> Result<Option<(LogFile, Encoded)>, DeliveryError> {
-        let Some(file) = self.store.log_file_get(log_file_id).await? else {
-            return Ok(None);
-        };
+    /// The bytes of a log file: the same bytes each time, since its events are fixed and never change.
+    async fn encode(&self, file: &LogFile) -> Result<Encoded, DeliveryError> {
         let mut encoder = Encoder::new()?;
         let mut after = 0;
         let mut left = file.events;
         while left > 0 {
-            let records = self.store.log_file_records(&file, after, PAGE).await?;
+            let records = self.store.log_file_records(file, after, PAGE).await?;
             let Some(last) = records.last() else {
                 break;
             };
@@ -374,7 +392,7 @@ impl Delivery {
                 left -= 1;
             }
         }
-        Ok(Some((file, encoder.finish()?)))
+        Ok(encoder.finish()?)
     }
 }
 

@@ -24,7 +24,7 @@ use super::import;
 use crate::app::App;
 use crate::aws::verify::same;
 use crate::config::PolicyCheck;
-use crate::store::ExportFilter;
+use crate::store::{Backlog, ExportFilter};
 use crate::worker::{Delivered, WorkerError};
 
 /// Longest request body: a few hundred thousand records to import.
@@ -223,6 +223,10 @@ async fn status(State(app): State<Arc<App>>) -> Result<Response> {
                 "logFiles": backlog.map_or(0, |backlog| backlog.log_files),
                 "events": backlog.map_or(0, |backlog| backlog.events),
             },
+            "givenUp": {
+                "logFiles": backlog.map_or(0, |backlog| backlog.given_up_log_files),
+                "events": backlog.map_or(0, |backlog| backlog.given_up_events),
+            },
             "latestDeliveryError": status.log_files.error,
             "latestNotificationError": status.notifications.error,
             "latestCloudWatchLogsDeliveryError": status.logs.error,
@@ -245,6 +249,7 @@ async fn status(State(app): State<Arc<App>>) -> Result<Response> {
             "maxRecordedBodyBytes": config.max_recorded_body,
         },
         "events": app.store.event_count().await?,
+        "callsNotRecorded": app.recorder.counts.failed.load(Ordering::Relaxed),
         "trails": trails,
     })))
 }
@@ -487,10 +492,14 @@ async fn reset(State(app): State<Arc<App>>) -> Result<Response> {
     Ok(ok(&json!({})))
 }
 
-async fn metrics(State(app): State<Arc<App>>) -> Result<Response> {
+/// The counts that are in memory are told though the database may fail; what waits in it is left out then.
+async fn metrics(State(app): State<Arc<App>>) -> Response {
     let counts = &app.recorder.counts;
-    let backlogs = app.store.backlogs().await?;
-    let rows = [
+    let backlogs = app.store.backlogs().await;
+    if let Err(error) = &backlogs {
+        tracing::error!("metrics: {error}");
+    }
+    let counters = [
         (
             "localtrail_calls_recorded_total",
             "counter",
@@ -522,18 +531,25 @@ async fn metrics(State(app): State<Arc<App>>) -> Result<Response> {
             app.worker.failures(),
         ),
         (
-            "localtrail_log_files_waiting",
-            "gauge",
-            sum(backlogs.iter().map(|backlog| backlog.log_files)),
-        ),
-        (
-            "localtrail_events_waiting",
-            "gauge",
-            sum(backlogs.iter().map(|backlog| backlog.events)),
+            "localtrail_deliveries_given_up_total",
+            "counter",
+            app.worker.given_up(),
         ),
     ];
-    let text: String = rows
-        .iter()
+    let gauge = |name, of: fn(&Backlog) -> i64| {
+        let backlogs = backlogs.as_ref().ok()?;
+        let sum: i64 = backlogs.iter().map(of).sum();
+        Some((name, "gauge", u64::try_from(sum).unwrap_or_default()))
+    };
+    let gauges = [
+        gauge("localtrail_log_files_waiting", |it| it.log_files),
+        gauge("localtrail_events_waiting", |it| it.events),
+        gauge("localtrail_log_files_given_up", |it| it.given_up_log_files),
+        gauge("localtrail_events_given_up", |it| it.given_up_events),
+    ];
+    let text: String = counters
+        .into_iter()
+        .chain(gauges.into_iter().flatten())
         .map(|(name, kind, value)| format!("# TYPE {name} {kind}\n{name} {value}\n"))
         .collect();
     let mut response = Response::new(Body::from(text));
@@ -541,11 +557,7 @@ async fn metrics(State(app): State<Arc<App>>) -> Result<Response> {
     response
         .headers_mut()
         .insert(header::CONTENT_TYPE, content_type);
-    Ok(response)
-}
-
-fn sum(counts: impl Iterator<Item = i64>) -> u64 {
-    counts.filter_map(|count| u64::try_from(count).ok()).sum()
+    response
 }
 
 fn rfc3339(time: DateTime<Utc>) -> String {

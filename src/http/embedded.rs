@@ -92,8 +92,7 @@ async fn call_form(
             return replier.error(status, "RequestEntityTooLarge", &message);
         }
         Err(Unread::Broken) => {
-            let message = "the body did not come to its end in time";
-            return replier.error(StatusCode::REQUEST_TIMEOUT, "RequestTimeout", message);
+            return replier.broken_body();
         }
     };
     let Some(form) = body::decode(&parts.headers, &body, limit) else {

@@ -345,11 +345,12 @@ async fn forward(app: &App, replier: &Replier, request: Request, sent: &Seen) ->
     match upstream.forward(request, sent).await {
         Ok(response) => response,
         Err(error) => {
-            tracing::warn!("{error}");
             let status = match error {
+                UpstreamError::Caller => return replier.broken_body(),
                 UpstreamError::Unreachable { .. } => StatusCode::BAD_GATEWAY,
                 UpstreamError::Hanging { .. } => StatusCode::GATEWAY_TIMEOUT,
             };
+            tracing::warn!("{error}");
             replier.error(status, "ServiceUnavailable", &error.to_string())
         }
     }

@@ -101,6 +101,16 @@ impl Replier {
         response
     }
 
+    /// A body that broke off, or stood still for too long.
+    pub(super) fn broken_body(&self) -> Response {
+        if self.is_s3 {
+            let message = "You did not provide the number of bytes specified by the Content-Length HTTP header";
+            return self.error(StatusCode::BAD_REQUEST, "IncompleteBody", message);
+        }
+        let message = "the body did not come to its end in time";
+        self.error(StatusCode::REQUEST_TIMEOUT, "RequestTimeout", message)
+    }
+
     /// An `Authorization` that cannot be read; services differ in how they call it.
     pub(super) fn incomplete_signature(&self, error: &SignatureError) -> Response {
         let refusal = Refusal::Malformed {

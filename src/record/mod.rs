@@ -103,6 +103,13 @@ pub struct CallSeen {
 
 #[derive(Debug, thiserror::Error)]
 enum RecordError {
+    /// Its record was made and is lost.
+    #[error("{call} ({request_id}): {error}")]
+    Lost {
+        call: String,
+        request_id: String,
+        error: Box<Self>,
+    },
     #[error(transparent)]
     Append(#[from] AppendError),
     #[error(transparent)]
@@ -264,12 +271,23 @@ impl Recorder {
                 events.extend(shared::with_owner(event, &principal, owner, ids));
             }
         }
-        let rows = self
-            .takers
-            .rows_of_version(&events, &seen.logging, now)
-            .await?;
-        self.store.events_append(rows).await?;
-        Ok(true)
+        let stored = async {
+            let rows = self.takers.rows_of_version(&events, &seen.logging, now);
+            self.store.events_append(rows.await?).await?;
+            Ok(true)
+        };
+        stored.await.map_err(|error| {
+            // The call's own event is the last.
+            let event = events.pop();
+            let called = event.as_ref();
+            RecordError::Lost {
+                call: called.map_or_else(String::new, |event| {
+                    format!("{} {}", event.event_source, event.event_name)
+                }),
+                request_id: event.and_then(|event| event.request_id).unwrap_or_default(),
+                error: Box::new(error),
+            }
+        })
     }
 
     /// Stores records that were brought in by hand. An `eventID` that is stored already is not stored again.

@@ -30,6 +30,10 @@ struct SeenInner {
     kept: Mutex<BytesMut>,
     /// The body has come to its end.
     is_over: AtomicBool,
+    /// It broke off before.
+    is_broken: AtomicBool,
+    /// Its reader has taken all that has come and waits for more.
+    is_awaited: AtomicBool,
     /// What was left by a reader who stopped before the end.
     rest: Mutex<Option<Body>>,
     /// Told when the body is over or left.
@@ -92,6 +96,16 @@ impl Seen {
         self.0.total.load(Ordering::Relaxed)
     }
 
+    /// Whether the body broke off: its sender went away, or stood still for too long.
+    pub fn is_broken(&self) -> bool {
+        self.0.is_broken.load(Ordering::Relaxed)
+    }
+
+    /// Whether it is the sender who is waited for.
+    fn is_awaited(&self) -> bool {
+        self.0.is_awaited.load(Ordering::Relaxed)
+    }
+
     /// The body, unless it was longer than the limit. Takes it: a second call finds nothing.
     pub fn take(&self) -> Option<Bytes> {
         let kept = std::mem::take(&mut *lock(&self.0.kept));
@@ -131,11 +145,20 @@ impl http_body::Body for Tee {
         mut self: Pin<&mut Self>,
         cx: &mut Context<'_>,
     ) -> Poll<Option<Result<Frame<Bytes>, axum::Error>>> {
-        let frame = ready!(Pin::new(&mut self.inner).poll_frame(cx));
-        if let Some(Ok(frame)) = &frame
-            && let Some(data) = frame.data_ref()
-        {
-            self.seen.push(data, self.limit);
+        let polled = Pin::new(&mut self.inner).poll_frame(cx);
+        self.seen
+            .0
+            .is_awaited
+            .store(polled.is_pending(), Ordering::Relaxed);
+        let frame = ready!(polled);
+        match &frame {
+            Some(Ok(frame)) => {
+                if let Some(data) = frame.data_ref() {
+                    self.seen.push(data, self.limit);
+                }
+            }
+            Some(Err(_)) => self.seen.0.is_broken.store(true, Ordering::Relaxed),
+            None => {}
         }
         // By its length a body can be known to be over before its end is asked for.
         if !matches!(frame, Some(Ok(_))) || self.inner.size_hint().exact() == Some(0) {
@@ -335,6 +358,8 @@ pub struct Upstream {
 /// Why the upstream gave no answer.
 #[derive(Debug, thiserror::Error)]
 pub enum UpstreamError {
+    #[error("the caller broke off in the body of the request")]
+    Caller,
     #[error("cannot reach the upstream {endpoint}: {reason}")]
     Unreachable { endpoint: Uri, reason: String },
     #[error("the upstream {endpoint} gave no answer within {seconds} s")]
@@ -379,10 +404,13 @@ impl Upstream {
         let mut moved = sent.total();
         let answer = loop {
             match tokio::time::timeout(self.timeout, &mut answer).await {
-                Ok(answer) => {
-                    break answer.map_err(|error| self.unreachable(&root_cause(&error)))?;
-                }
+                Ok(Ok(answer)) => break answer,
+                // The request could not be sent to its end, which is no fault of the upstream.
+                Ok(Err(_)) if sent.is_broken() => return Err(UpstreamError::Caller),
+                Ok(Err(error)) => return Err(self.unreachable(&root_cause(&error))),
                 Err(_) if sent.total() > moved => moved = sent.total(),
+                // The door gives up a body that stands still.
+                Err(_) if sent.is_awaited() => {}
                 Err(_) => {
                     let seconds = self.timeout.as_secs();
                     return Err(UpstreamError::Hanging {

@@ -5,15 +5,22 @@
 
 use std::ops::{Deref, DerefMut};
 use std::sync::{Arc, PoisonError};
+use std::time::Duration;
 
 use sqlx::sqlite::SqliteConnectOptions;
 use sqlx::{ConnectOptions, SqliteConnection};
 use tokio::sync::{Mutex, OwnedMutexGuard, OwnedSemaphorePermit, Semaphore};
 
-use super::Error;
+use super::{Error, is_locked};
 
 /// Connections that read at the same time.
 const READERS: usize = 4;
+/// How long a write waits for another process that holds the database.
+pub(super) const BUSY_TIMEOUT: Duration = Duration::from_secs(5);
+/// The same in SQL; and how long once such a wait was in vain, until a write succeeds: writes wait one after the other,
+/// so that callers would wait for the sum.
+const WAIT: &str = "pragma busy_timeout = 5000";
+const WAIT_LESS: &str = "pragma busy_timeout = 250";
 
 /// Everyone's connections; clones share them.
 #[derive(Clone, Debug)]
@@ -27,6 +34,8 @@ struct Writer {
     connection: SqliteConnection,
     /// A transaction was begun and has not been committed.
     in_transaction: bool,
+    /// Another process holds the database, and was waited for in vain.
+    is_locked_out: bool,
 }
 
 #[derive(Debug)]
@@ -60,6 +69,7 @@ impl Connections {
         let writer = Writer {
             connection: writer,
             in_transaction: false,
+            is_locked_out: false,
         };
         let readers = Readers {
             options,
@@ -86,9 +96,9 @@ impl Connections {
 
     pub(super) async fn begin(&self) -> Result<Tx, Error> {
         let mut writing = self.write().await?;
-        sqlx::query("begin immediate")
-            .execute(&mut *writing)
-            .await?;
+        let begun = sqlx::query("begin immediate").execute(&mut *writing).await;
+        writing.note(&begun).await;
+        begun?;
         writing.0.in_transaction = true;
         Ok(Tx(writing))
     }
@@ -111,6 +121,23 @@ impl Connections {
             readers,
             _permit: permit,
         })
+    }
+}
+
+impl Writing {
+    /// Takes note of how a write went: how long the next ones wait for another process depends on it.
+    pub(super) async fn note<T>(&mut self, written: &Result<T, Error>) {
+        let is_locked_out = match written {
+            Ok(_) => false,
+            Err(error) if is_locked(error) => true,
+            Err(_) => return,
+        };
+        if self.0.is_locked_out != is_locked_out {
+            let wait = if is_locked_out { WAIT_LESS } else { WAIT };
+            if sqlx::query(wait).execute(&mut **self).await.is_ok() {
+                self.0.is_locked_out = is_locked_out;
+            }
+        }
     }
 }
 

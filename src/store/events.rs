@@ -211,10 +211,10 @@ async fn append(
     if events.len() <= ROWS {
         // One statement is its own transaction. It is tried without asking what it stored: a row of an answer would
         // wake the caller before the commit and once more after it, and duplicates are rare.
-        let stored = insertion(&events, "")
-            .build()
-            .execute(&mut *connections.write().await?)
-            .await;
+        let mut writing = connections.write().await?;
+        let stored = insertion(&events, "").build().execute(&mut *writing).await;
+        writing.note(&stored).await;
+        drop(writing);
         match stored {
             Ok(stored) => {
                 filler.stored(stored.last_insert_rowid());

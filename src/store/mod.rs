@@ -23,11 +23,10 @@ use std::borrow::Cow;
 use std::path::Path;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
-use std::time::Duration;
 
 use connections::Connections;
 use events::EventWriter;
-use sqlx::migrate::{Migration, MigrationType, Migrator};
+use sqlx::migrate::{MigrateError, Migration, MigrationType, Migrator};
 use sqlx::sqlite::{SqliteConnectOptions, SqliteJournalMode, SqliteSynchronous};
 use sqlx::{AssertSqlSafe, ConnectOptions, SqlStr};
 use tokio::sync::Notify;
@@ -39,7 +38,7 @@ pub use embedded::*;
 pub use event_bus::BusCandidate;
 pub use events::{AppendError, Appended, ExportFilter, NewEvent, Slot};
 pub use identities::IamUser;
-pub use outbox::{Backlog, Candidate, CutFile, Item, LogFile, LogFileRecord, Step};
+pub use outbox::{Backlog, Candidate, CutFile, Item, LogFile, LogFileRecord, Partition, Step};
 pub use search::{EventAttribute, EventFilter, EventRow};
 pub use status::{DeliveryStatus, Outcome};
 pub use trails::*;
@@ -54,6 +53,7 @@ pub struct Store {
     /// Counts changes of trails.
     trails_version: Arc<AtomicU64>,
     event_bus: Arc<EventBus>,
+    lifetime: Lifetime,
 }
 
 /// Tells of events that wait for an event bus.
@@ -66,10 +66,24 @@ struct EventBus {
 /// How long a database is to last.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Lifetime {
-    /// What is committed survives the death of the process; a power cut may cost the last commits.
+    /// What is committed survives a power cut: each commit waits until the disk has it.
+    Synced,
+    /// What is committed survives the death of the process. A power cut may cost the last commits, those since the last
+    /// checkpoint at most, and leaves the database whole.
     Kept,
     /// It goes with the process, so nothing waits for the disk.
     Temporary,
+}
+
+/// Why a database cannot be opened.
+#[derive(Debug, thiserror::Error)]
+pub enum OpenError {
+    #[error(
+        "it was written by a newer localtrail, with migration {migration}, which this one does not know; nothing is changed"
+    )]
+    Newer { migration: i64 },
+    #[error(transparent)]
+    Database(#[from] Error),
 }
 
 /// Every migration, in order; a test compares the list with the folder.
@@ -91,8 +105,11 @@ pub fn migrations() -> impl Iterator<Item = (i64, &'static str)> {
 
 impl Store {
     /// Opens the database file at `path`, makes it if it is not there, and brings its tables up to date.
-    pub async fn open(path: &Path, lifetime: Lifetime) -> sqlx::Result<Self> {
+    pub async fn open(path: &Path, lifetime: Lifetime) -> Result<Self, OpenError> {
+        // With a write-ahead log, `normal` syncs it only before a checkpoint, `full` at each commit too
+        // (https://www.sqlite.org/pragma.html#pragma_synchronous).
         let synchronous = match lifetime {
+            Lifetime::Synced => SqliteSynchronous::Full,
             Lifetime::Kept => SqliteSynchronous::Normal,
             Lifetime::Temporary => SqliteSynchronous::Off,
         };
@@ -101,11 +118,18 @@ impl Store {
             .journal_mode(SqliteJournalMode::Wal)
             .synchronous(synchronous)
             .foreign_keys(true)
-            .busy_timeout(Duration::from_secs(5));
-        let is_new = empty::write_if_absent(path, lifetime == Lifetime::Kept)?;
+            .busy_timeout(connections::BUSY_TIMEOUT);
+        let is_new =
+            empty::write_if_absent(path, lifetime != Lifetime::Temporary).map_err(Error::from)?;
         let mut writer = options.connect().await?;
         if !is_new {
-            migrator().run(&mut writer).await?;
+            migrator()
+                .run(&mut writer)
+                .await
+                .map_err(|error| match error {
+                    MigrateError::VersionMissing(migration) => OpenError::Newer { migration },
+                    error => OpenError::Database(error.into()),
+                })?;
         }
         let connections = Connections::new(writer, options.read_only(true));
         // The first caller need not wait for a connection to open.
@@ -118,7 +142,12 @@ impl Store {
             connections,
             trails_version: Arc::default(),
             event_bus: Arc::default(),
+            lifetime,
         })
+    }
+
+    pub fn lifetime(&self) -> Lifetime {
+        self.lifetime
     }
 
     /// Forgets everything: every row of every table.
@@ -173,9 +202,59 @@ fn migrator() -> Migrator {
     }
 }
 
+/// Whether what failed with `error` was certainly not written: the database was locked by another process, or the disk
+/// was full.
+pub fn is_unwritten(error: &sqlx::Error) -> bool {
+    is_locked(error) || primary_code(error) == Some(13)
+}
+
+/// Whether another process, or another connection, holds the database.
+fn is_locked(error: &sqlx::Error) -> bool {
+    matches!(primary_code(error), Some(5 | 6))
+}
+
+/// SQLite's result code without what extends it (<https://www.sqlite.org/rescode.html>).
+fn primary_code(error: &sqlx::Error) -> Option<u32> {
+    let code = error.as_database_error()?.code()?;
+    Some(code.parse::<u32>().ok()? & 0xff)
+}
+
 /// Whether `error` is a violation of a unique constraint.
 pub fn is_unique_violation(error: &sqlx::Error) -> bool {
     error
         .as_database_error()
         .is_some_and(sqlx::error::DatabaseError::is_unique_violation)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[tokio::test]
+    async fn commits_wait_for_the_disk_as_the_lifetime_says() {
+        for (lifetime, expected) in [
+            (Lifetime::Temporary, 0),
+            (Lifetime::Kept, 1),
+            (Lifetime::Synced, 2),
+        ] {
+            let folder = tempfile::tempdir().unwrap();
+            let store = Store::open(&folder.path().join("db"), lifetime)
+                .await
+                .unwrap();
+            let mut writing = store.connections.write().await.unwrap();
+            let synchronous: i64 = sqlx::query_scalar("pragma synchronous")
+                .fetch_one(&mut *writing)
+                .await
+                .unwrap();
+            let journal: String = sqlx::query_scalar("pragma journal_mode")
+                .fetch_one(&mut *writing)
+                .await
+                .unwrap();
+            assert_eq!(
+                (synchronous, journal.as_str()),
+                (expected, "wal"),
+                "{lifetime:?}"
+            );
+        }
+    }
 }

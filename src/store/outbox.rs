@@ -180,6 +180,16 @@ pub struct CutFile {
     pub riders: Vec<i64>,
 }
 
+/// Makes log files of the events of a slot: they come one by one, in order of recording, the waiting riders last.
+pub trait Partition: Send {
+    fn event(&mut self, event: Candidate);
+    fn rider(&mut self, rider: Candidate);
+    fn files(self) -> Vec<CutFile>;
+}
+
+/// Events read at a time while they are cut.
+const CUT: u32 = 10_000;
+
 /// A record of a log file.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct LogFileRecord {
@@ -208,6 +218,9 @@ pub struct Backlog {
     /// Log files cut but not yet written.
     pub log_files: i64,
     pub events: i64,
+    /// Log files that were tried for as long as they are, and will never be written.
+    pub given_up_log_files: i64,
+    pub given_up_events: i64,
 }
 
 /// A step as its row has it.
@@ -324,7 +337,7 @@ impl Store {
         &self,
         item: &Item,
         now_ms: i64,
-        partition: impl FnOnce(&[Candidate], &[Candidate]) -> Vec<CutFile> + Send,
+        mut partition: impl Partition,
         next: impl Fn(&LogFile) -> Vec<Step> + Send,
     ) -> Result<(), Error> {
         let Step::Cut {
@@ -339,20 +352,34 @@ impl Store {
         // Read inside the transaction: an event of this slot that commits meanwhile would find this cut still waiting
         // and ask for none of its own.
         let mut tx = self.begin().await?;
-        let candidates: Vec<Candidate> = sqlx::query_as(
-            "select id, account, region, time_ms, length(record) as bytes from event
-             where id >= $1 and slot_start_ms = $2 and slot_end_ms = $3
-               and exists (select 1 from json_each(takers) where value = $4)
-             order by id",
-        )
-        .bind(first_event)
-        .bind(slot_start_ms)
-        .bind(slot_end_ms)
-        .bind(trail_id)
-        .fetch_all(&mut *tx)
-        .await?;
-        let waiting = riders::waiting(&mut tx, *trail_id).await?;
-        for CutFile { mut file, riders } in partition(&candidates, &waiting) {
+        let mut next_event = Some(*first_event);
+        while let Some(from) = next_event {
+            let candidates: Vec<Candidate> = sqlx::query_as(
+                "select id, account, region, time_ms, length(record) as bytes from event
+                 where id >= $1 and slot_start_ms = $2 and slot_end_ms = $3
+                   and exists (select 1 from json_each(takers) where value = $4)
+                 order by id limit $5",
+            )
+            .bind(from)
+            .bind(slot_start_ms)
+            .bind(slot_end_ms)
+            .bind(trail_id)
+            .bind(CUT)
+            .fetch_all(&mut *tx)
+            .await?;
+            let is_full = candidates.len() == CUT as usize;
+            next_event = candidates
+                .last()
+                .filter(|_| is_full)
+                .map(|last| last.id + 1);
+            candidates
+                .into_iter()
+                .for_each(|event| partition.event(event));
+        }
+        for rider in riders::waiting(&mut tx, *trail_id).await? {
+            partition.rider(rider);
+        }
+        for CutFile { mut file, riders } in partition.files() {
             file.id = sqlx::query_scalar(
                 "insert into log_file (trail_id, account, region, bucket, key, first_event, last_event,
                                        slot_start_ms, slot_end_ms, events, oldest_ms, newest_ms)
@@ -479,19 +506,27 @@ impl Store {
         tx.commit().await
     }
 
-    /// What waits to be written, by trail; trails without a backlog are left out.
+    /// What waits to be written and what never will be, by trail; trails that have neither are left out, and so is
+    /// what trails that are deleted have not delivered.
     pub async fn backlogs(&self) -> Result<Vec<Backlog>, Error> {
-        let rows: Vec<(i64, i64, i64)> = sqlx::query_as(
-            "select trail_id, count(*), sum(events) from log_file where delivered_ms is null group by trail_id",
+        let rows: Vec<(i64, i64, i64, i64, i64)> = sqlx::query_as(
+            "select trail_id, sum(waits), sum(iif(waits, events, 0)), sum(not waits), sum(iif(waits, 0, events))
+             from (select f.trail_id, f.events,
+                          exists (select 1 from outbox where dedupe = 'upload:' || f.id) as waits
+                   from log_file f where f.delivered_ms is null)
+             where waits or trail_id in (select trail_id from trail)
+             group by trail_id",
         )
         .fetch_all(&mut *self.connections.read().await?)
         .await?;
         Ok(rows
             .into_iter()
-            .map(|(trail_id, log_files, events)| Backlog {
-                trail_id,
-                log_files,
-                events,
+            .map(|row| Backlog {
+                trail_id: row.0,
+                log_files: row.1,
+                events: row.2,
+                given_up_log_files: row.3,
+                given_up_events: row.4,
             })
             .collect())
     }

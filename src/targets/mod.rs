@@ -35,8 +35,6 @@ pub use logs::{LogEvent, LogGroup};
 pub use organizations::Organization;
 pub use s3::LogFileObject;
 
-/// How long a call may take in all, a log file of 50 MB included.
-const TIMEOUT: Duration = Duration::from_secs(30);
 /// Longest answer that is read.
 const ANSWER_LIMIT: usize = 1 << 20;
 /// Codes of errors that pass by themselves.
@@ -114,6 +112,8 @@ struct Inner {
     client: Client<Full<Bytes>>,
     credentials: Option<Credentials>,
     policy_check: PolicyCheck,
+    /// How long a call may take in all, a log file of 50 MB included.
+    timeout: Duration,
 }
 
 impl Targets {
@@ -124,6 +124,7 @@ impl Targets {
         client: Client<Full<Bytes>>,
         credentials: Option<Credentials>,
         policy_check: PolicyCheck,
+        timeout: Duration,
     ) -> Self {
         Self(Arc::new(Inner {
             s3,
@@ -132,6 +133,7 @@ impl Targets {
             client,
             credentials,
             policy_check,
+            timeout,
         }))
     }
 
@@ -172,10 +174,11 @@ impl Targets {
     }
 
     async fn send(&self, endpoint: &Uri, call: Outgoing<'_>) -> Result<Answer, TargetError> {
-        let sent = tokio::time::timeout(TIMEOUT, self.exchange(endpoint, call)).await;
+        let timeout = self.0.timeout;
+        let sent = tokio::time::timeout(timeout, self.exchange(endpoint, call)).await;
         sent.map_err(|_| TargetError {
             code: TargetError::TIMEOUT.to_owned(),
-            message: format!("{endpoint} gave no answer within {} s", TIMEOUT.as_secs()),
+            message: format!("{endpoint} gave no answer within {} s", timeout.as_secs()),
         })?
     }
 

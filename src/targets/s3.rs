@@ -123,9 +123,9 @@ impl Targets {
         }
     }
 
-    /// Writes a log file, or a digest of log files, to its bucket, with the headers that CloudTrail sends (facts 4.3). `AccessDenied` where the
-    /// bucket's policy does not let CloudTrail.
-    pub async fn put_log_file(&self, object: LogFileObject<'_>) -> Result<(), TargetError> {
+    /// Whether an object would be let into its bucket, as far as that can be told without its bytes. `AccessDenied`
+    /// where the bucket's policy does not let CloudTrail in.
+    pub async fn log_file_admitted(&self, object: &LogFileObject<'_>) -> Result<(), TargetError> {
         if let Some(deliverer) = object.deliverer {
             let put = deliverer.put_object(object.bucket, object.key, object.kms_key_id);
             if !self
@@ -135,6 +135,19 @@ impl Targets {
                 return Err(refused("AccessDenied", "bucket"));
             }
         }
+        match &self.0.s3 {
+            Target::Embedded(s3) if !s3.bucket_exists(object.bucket) => Err(TargetError {
+                code: "NoSuchBucket".to_owned(),
+                message: "The specified bucket does not exist".to_owned(),
+            }),
+            Target::Embedded(_) | Target::Endpoint(_) => Ok(()),
+            Target::Nowhere => Err(nowhere("S3")),
+        }
+    }
+
+    /// Writes a log file, or a digest of log files, to its bucket, with the headers that CloudTrail sends (facts 4.3).
+    /// Its policy is not asked: see [`Self::log_file_admitted`].
+    pub async fn put_log_file(&self, object: LogFileObject<'_>) -> Result<(), TargetError> {
         match &self.0.s3 {
             Target::Embedded(s3) => {
                 let attributes = embedded::s3::ObjectAttributes {

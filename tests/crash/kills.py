@@ -3,25 +3,29 @@
     python tests/crash/kills.py --bin target/release/localtrail --kills 1000
 
 Each round starts the program on the same data folder, calls it over several connections and kills it at a random
-moment: in a call, in a commit, while it cuts, writes or announces a log file, or while it starts. Every call that was
+moment: in a call, in a commit, while it cuts or writes a log file or a digest, or while it starts. Every call that was
 answered, and whose answer was read to its end, must then be in the event export once, and in one log file of the trail
-once. A call that was cut off may be there or not, but never twice. Prints one line of figures; exits with 1 if anything
-is lost, doubled or left over.
+once. A call that was cut off may be there or not, but never twice. `aws cloudtrail validate-logs`, as it is installed,
+must find every digest and every log file of the whole run valid. Prints one line of figures; exits with 1 if anything
+is lost, doubled, invalid or left over.
 
-This is about the death of the process. It says nothing about power loss: that can cost what the disk had not been made
-to keep.
+This is about the death of the process. It says nothing about power loss: see `--durability`, which can be given here too.
 """
 
 import argparse
 import collections
+import contextlib
+import datetime
 import gzip
 import json
+import os
 import pathlib
 import queue
 import random
 import re
 import signal
 import socket
+import sqlite3
 import subprocess
 import sys
 import tempfile
@@ -52,6 +56,9 @@ SELECTORS = [
     }
 ]
 TIMEOUT_SECONDS = 30
+FAULTS = (
+    "lost", "doubled", "undelivered", "delivered twice", "log files not validated", "files left over", "files gone", "errors"
+)
 
 
 class Connection:
@@ -93,10 +100,16 @@ class Connection:
         return self.call(service, "POST", "/", body, Content_Type="application/x-www-form-urlencoded")
 
 
+def command(binary, folder, options, interval=1):
+    fixed = ("--listen", "127.0.0.1:0", "--data-dir", str(folder), "--delivery-interval", str(interval))
+    return [binary, "serve", *fixed, *options]
+
+
 class Program:
-    def __init__(self, binary, folder):
-        arguments = [binary, "serve", "--listen", "127.0.0.1:0", "--data-dir", str(folder), "--delivery-interval", "1"]
-        self.process = subprocess.Popen(arguments, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
+    def __init__(self, binary, folder, options=(), interval=1):
+        self.process = subprocess.Popen(
+            command(binary, folder, options, interval), stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True
+        )
         self.errors = queue.SimpleQueue()
         threading.Thread(target=self._read_errors, daemon=True).start()
         line = self.process.stdout.readline()
@@ -138,12 +151,20 @@ def hammer(port, seed, answered):
         pass
 
 
+def digest(program):
+    """Asks for digests until the program dies: more often than once an hour, so that kills meet them."""
+    with contextlib.suppress(OSError, ValueError):
+        while True:
+            program.control("flush", {"digests": True})
+            time.sleep(0.1)
+
+
 def set_up(program):
     connection = Connection(program.port)
     done = [connection.call("s3", "PUT", f"/{bucket}") for bucket in (BUCKET, "data")]
     done += [
         connection.call("s3", "PUT", f"/{BUCKET}?policy", json.dumps(POLICY).encode()),
-        connection.cloudtrail("CreateTrail", Name="main", S3BucketName=BUCKET),
+        connection.cloudtrail("CreateTrail", Name="main", S3BucketName=BUCKET, EnableLogFileValidation=True),
         connection.cloudtrail("PutEventSelectors", TrailName="main", EventSelectors=SELECTORS),
         connection.cloudtrail("StartLogging", Name="main"),
     ]
@@ -178,66 +199,87 @@ def delivered(program):
     return counts, len(keys)
 
 
-def left_over(program, folder):
-    """Files in the object folder that no object names."""
-    connection = Connection(program.port)
-    objects = 0
-    for bucket in (BUCKET, "data"):
-        marker, truncated = "", True
-        while truncated:
-            _, _, listing = connection.call("s3", "GET", f"/{bucket}?marker={marker}")
-            page = re.findall(r"<Contents>.*?<Key>([^<]+)</Key>.*?<Size>(\d+)</Size>.*?</Contents>", listing.decode(), re.S)
-            objects += sum(size != "0" for _, size in page)
-            truncated = b"<IsTruncated>true</IsTruncated>" in listing
-            marker = page[-1][0] if page else ""
-    files = sum(path.is_file() for path in (folder / "objects").rglob("*"))
-    return files - objects
+def validated(program, began):
+    """How many log files `aws cloudtrail validate-logs` finds valid, and how many digests; fails if one is not."""
+    keys = {"AWS_ACCESS_KEY_ID": ACCOUNT, "AWS_SECRET_ACCESS_KEY": "secret", "AWS_DEFAULT_REGION": "us-east-1"}
+    environment = {name: value for name, value in os.environ.items() if not name.startswith("AWS_")}
+    environment |= keys | {"AWS_ENDPOINT_URL": f"http://127.0.0.1:{program.port}", "AWS_EC2_METADATA_DISABLED": "true"}
+    trail = f"arn:aws:cloudtrail:us-east-1:{ACCOUNT}:trail/main"
+    end = datetime.datetime.now(datetime.timezone.utc) + datetime.timedelta(days=1)
+    times = ("--start-time", began.isoformat(), "--end-time", end.isoformat())
+    aws = pathlib.Path(sys.executable).with_name("aws")
+    done = subprocess.run(
+        [aws, "cloudtrail", "validate-logs", "--trail-arn", trail, *times], env=environment, capture_output=True, text=True
+    )
+    figures = [re.search(rf"^(\d+)/(\d+) {kind} files valid$", done.stdout, re.M) for kind in ("log", "digest")]
+    assert done.returncode == 0 and all(figures), done.stdout + done.stderr
+    return [int(figure.group(1)) for figure in figures]
 
 
-def run(binary, kills, connections, seed, folder):
+def objects(folder):
+    """Files in the object folder that no row names, and files named by a row that are not there."""
+    with contextlib.closing(sqlite3.connect(folder / "localtrail.sqlite")) as database:
+        tables = [row[0] for row in database.execute("select name from pragma_table_list where type = 'table'")]
+        having = [t for t in tables if database.execute("select 1 from pragma_table_info(?) where name = 'blob'", (t,)).fetchone()]
+        named = {row[0] for table in having for row in database.execute(f"select blob from {table} where blob is not null")}
+    found = {path.name for path in (folder / "objects").rglob("*") if path.is_file()}
+    other = {path.name for path in folder.iterdir()} - {"objects", "lock", *(f"localtrail.sqlite{end}" for end in ("", "-wal", "-shm"))}
+    return len(found - named) + len(other), len(named - found)
+
+
+def run(binary, kills, connections, seed, folder, options=()):
     """Kills the program `kills` times and gives what was found as a dictionary."""
     chance = random.Random(seed)
     answered, panics = [], []
-    program = Program(binary, folder)
+    began = datetime.datetime.now(datetime.timezone.utc) - datetime.timedelta(minutes=1)
+    program = Program(binary, folder, options)
     set_up(program)
     for _ in range(kills):
         if chance.random() < 0.1:
             # While it starts, perhaps before it listens.
             program.kill()
             starting = Program.__new__(Program)
-            arguments = [binary, "serve", "--listen", "127.0.0.1:0", "--data-dir", str(folder)]
-            starting.process = subprocess.Popen(arguments, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
+            starting.process = subprocess.Popen(
+                command(binary, folder, options), stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL
+            )
             time.sleep(chance.uniform(0, 0.02))
             starting.kill()
         else:
             threads = [
                 threading.Thread(target=hammer, args=(program.port, chance.random(), answered)) for _ in range(connections)
             ]
+            if chance.random() < 0.3:
+                threads.append(threading.Thread(target=digest, args=(program,)))
             [thread.start() for thread in threads]
             time.sleep(chance.uniform(0.01, 0.8))
             program.kill()
             [thread.join() for thread in threads]
         while not program.errors.empty():
             panics.append(program.errors.get())
-        program = Program(binary, folder)
+        program = Program(binary, folder, options)
         assert program.port, "it did not start again"
     # A last start, after which nothing is called: what is left over of the killed ones must be gone then.
-    program.control("flush", {})
+    program.control("flush", {"digests": True})
     stored, (filed, files) = exported(program), delivered(program)
+    valid, digests = validated(program, began)
+    program.process.terminate()
+    program.process.wait()
+    left_over, gone = objects(folder)
     found = {
         "kills": kills,
         "answered": len(answered),
         "stored": sum(stored.values()),
         "log files": files,
+        "digests": digests,
         "lost": sum(not stored[request] for request in answered),
         "doubled": sum(count > 1 for request, count in stored.items() if request),
         "undelivered": sum(not filed[request] for request in answered),
         "delivered twice": sum(count > 1 for request, count in filed.items() if request),
-        "files left over": left_over(program, folder),
+        "log files not validated": files - valid,
+        "files left over": left_over,
+        "files gone": gone,
         "errors": panics,
     }
-    program.process.terminate()
-    program.process.wait()
     return found
 
 
@@ -248,12 +290,15 @@ def main():
     arguments.add_argument("--connections", type=int, default=4)
     arguments.add_argument("--seed", type=int, default=1)
     arguments.add_argument("--data-dir", type=pathlib.Path, help="kept after the run; else a temporary folder")
+    arguments.add_argument("--durability", choices=("normal", "full"), default="normal")
     given = arguments.parse_args()
+    options = ("--durability", given.durability)
     began = time.monotonic()
     with tempfile.TemporaryDirectory() as temporary:
-        found = run(given.bin, given.kills, given.connections, given.seed, given.data_dir or pathlib.Path(temporary))
+        folder = given.data_dir or pathlib.Path(temporary)
+        found = run(given.bin, given.kills, given.connections, given.seed, folder, options)
     print(", ".join(f"{what} {value}" for what, value in found.items()), f"({time.monotonic() - began:.0f} s)")
-    return any(found[what] for what in ("lost", "doubled", "undelivered", "delivered twice", "files left over", "errors"))
+    return any(found[fault] for fault in FAULTS)
 
 
 if __name__ == "__main__":

@@ -232,7 +232,17 @@ async fn a_file_is_given_up_after_thirty_days() {
     let app = TestApp::new().await;
     app.logging_trail().await;
     app.call("s3", "DELETE", "/logs", "").await;
-    app.advance(TimeDelta::days(31)).await;
+    app.advance(TimeDelta::days(29)).await;
+    assert_eq!(app.metric("localtrail_log_files_given_up").await, Some(0));
+    app.advance(TimeDelta::days(2)).await;
+    // The file that is given up is told; what was called later is still tried.
+    assert_eq!(app.metric("localtrail_log_files_given_up").await, Some(1));
+    assert!(app.metric("localtrail_deliveries_given_up_total").await >= Some(1));
+    let (_, status) = app.control("GET", "status", Value::Null).await;
+    let trail = &status["trails"][0];
+    assert_eq!(trail["givenUp"]["logFiles"], 1, "{status}");
+    assert!(trail["givenUp"]["events"].as_i64() >= Some(1), "{status}");
+    assert_eq!(trail["backlog"]["logFiles"], 0, "{status}");
     app.bucket("logs").await;
     app.advance(TimeDelta::hours(2)).await;
     assert!(

@@ -39,7 +39,10 @@ const MAY_USE: &[(&str, &[&str])] = &[
             "store", "event", "policy", "takers", "targets", "keys", "clock", "aws",
         ],
     ),
-    ("worker", &["store", "delivery", "event", "clock"]),
+    (
+        "worker",
+        &["store", "delivery", "targets", "event", "clock"],
+    ),
     (
         "http",
         &[

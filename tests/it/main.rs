@@ -18,6 +18,7 @@ mod layers;
 mod logs;
 mod lookup;
 mod organizations;
+mod outages;
 mod own;
 mod policies;
 mod record;

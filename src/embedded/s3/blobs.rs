@@ -1,8 +1,9 @@
 //! The content of objects and parts: in files, but for what is small enough for the row of its object.
 //!
 //! A blob is written once, under a random name, and never changed. It exists for everyone else once a row names it:
-//! so it is written in place and without fsync, and what a crash leaves behind is a file that no row names, which
-//! [`Blobs::sweep`] removes at the next start. Names of buckets and keys never become paths.
+//! so it is written in place, and what a crash leaves behind is a file that no row names, which [`Blobs::sweep`] removes
+//! at the next start. Where the store waits for the disk, so does this: a blob is there before the row that names it.
+//! Names of buckets and keys never become paths.
 
 use std::collections::HashSet;
 use std::fs;
@@ -31,6 +32,8 @@ pub(super) struct Blobs {
     /// Content that is no longer gets no file unless it must have one.
     small_bytes: usize,
     ids: Ids,
+    /// Whether a blob is on the disk before it is given out.
+    synced: bool,
 }
 
 /// Content that has arrived.
@@ -49,6 +52,7 @@ pub(super) struct Draft {
     written: bool,
     /// The content, where it is small.
     content: Option<Vec<u8>>,
+    synced: bool,
 }
 
 /// Where content is that has been released to its row.
@@ -76,8 +80,24 @@ impl Draft {
         if let Some(content) = self.content.take() {
             self.written = true;
             tokio::fs::write(&self.path, content).await?;
+            self = self.on_disk().await?;
         }
         Ok(self.release().blob)
+    }
+
+    /// Waits, if that is asked for, until the disk has the file and its name.
+    async fn on_disk(self) -> io::Result<Self> {
+        if !self.synced || !self.written {
+            return Ok(self);
+        }
+        blocking(move || {
+            fs::File::open(&self.path)?.sync_all()?;
+            if let Some(folder) = self.path.parent() {
+                fs::File::open(folder)?.sync_all()?;
+            }
+            Ok(self)
+        })
+        .await
     }
 }
 
@@ -101,7 +121,7 @@ pub(super) enum ReceiveError {
 }
 
 impl Blobs {
-    pub(super) fn new(folder: PathBuf, ids: Ids, small_bytes: usize) -> Self {
+    pub(super) fn new(folder: PathBuf, ids: Ids, small_bytes: usize, synced: bool) -> Self {
         if let Err(error) = fs::create_dir_all(&folder) {
             let folder = folder.display();
             tracing::error!(%error, "cannot make the folder {folder} for objects: {error}");
@@ -110,6 +130,7 @@ impl Blobs {
             folder,
             small_bytes,
             ids,
+            synced,
         }
     }
 
@@ -124,6 +145,7 @@ impl Blobs {
             name,
             written: false,
             content: None,
+            synced: self.synced,
         }
     }
 
@@ -178,6 +200,7 @@ impl Blobs {
                 tokio::fs::write(&draft.path, buffer).await?;
             }
         }
+        let draft = draft.on_disk().await?;
         Ok(Received {
             draft,
             size_bytes,
@@ -203,14 +226,19 @@ impl Blobs {
     pub(super) async fn copy(&self, name: &str) -> io::Result<Draft> {
         let mut draft = self.draft();
         let source = self.path(name);
-        blocking(move || {
+        let draft = blocking(move || {
             // Blobs never change, so that two names may share one file.
-            fs::hard_link(&source, &draft.path)
-                .or_else(|_| fs::copy(&source, &draft.path).map(drop))?;
+            if fs::hard_link(&source, &draft.path).is_err() {
+                // The copy may break off and leave a piece.
+                let mut source = fs::File::open(&source)?;
+                let mut file = fs::File::create_new(&draft.path)?;
+                draft.written = true;
+                io::copy(&mut source, &mut file)?;
+            }
             draft.written = true;
             Ok(draft)
-        })
-        .await
+        });
+        draft.await?.on_disk().await
     }
 
     /// A new blob of `names`, one after the other.
@@ -221,7 +249,7 @@ impl Blobs {
     ) -> io::Result<(Draft, Hasher)> {
         let mut draft = self.draft();
         let sources: Vec<PathBuf> = names.iter().map(|name| self.path(name)).collect();
-        blocking(move || {
+        let joined = blocking(move || {
             if sources.is_empty() {
                 return Ok((draft, hasher));
             }
@@ -240,8 +268,9 @@ impl Blobs {
                 }
             }
             Ok((draft, hasher))
-        })
-        .await
+        });
+        let (draft, hasher) = joined.await?;
+        Ok((draft.on_disk().await?, hasher))
     }
 
     /// Removes blobs that no row names any longer. What cannot be removed is left to the next sweep.

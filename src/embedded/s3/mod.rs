@@ -38,7 +38,7 @@ use self::blobs::Blobs;
 use self::errors::internal;
 use super::{Caller, Error};
 use crate::clock::{Clock, Ids};
-use crate::store::{Bucket, Store};
+use crate::store::{Bucket, Lifetime, Store};
 
 /// Longest content that lies in the row of its object: most log files, and every digest of a quiet hour.
 const SMALL_BYTES: usize = 64 * 1024;
@@ -87,7 +87,8 @@ impl S3 {
         small_bytes: usize,
         most_bytes: usize,
     ) -> Self {
-        let blobs = Blobs::new(objects, ids.clone(), small_bytes);
+        let synced = store.lifetime() == Lifetime::Synced;
+        let blobs = Blobs::new(objects, ids.clone(), small_bytes, synced);
         let shelf = Arc::new(Shelf {
             store,
             clock,

@@ -14,7 +14,7 @@ use super::errors::internal;
 use super::read::Conditions;
 use super::tagging::parse_tags;
 use super::{Cx, Shelf, timestamp};
-use crate::store::{Precondition, StoredObject, Written};
+use crate::store::{self, Precondition, StoredObject, Written};
 
 const MAX_KEY_BYTES: usize = 1024;
 const MAX_DELETED_AT_ONCE: usize = 1000;
@@ -71,13 +71,22 @@ impl From<ReceiveError> for S3Error {
 }
 
 /// Ends a write of `blob`: removes what no row names, be it what was replaced or what was refused.
-pub(super) async fn finish<E: std::error::Error>(
+pub(super) async fn finish(
     shelf: &Shelf,
-    result: Result<Written, E>,
+    result: Result<Written, store::Error>,
     blob: Option<String>,
 ) -> S3Result<()> {
-    // After an error of the store it is not known whether there is a row: the blob stays.
-    let error = match result.map_err(internal)? {
+    let written = match result {
+        Ok(written) => written,
+        Err(error) => {
+            // After most errors of the store it is not known whether there is a row: the blob stays.
+            if store::is_unwritten(&error) {
+                shelf.blobs.remove(blob.into_iter().collect()).await;
+            }
+            return Err(internal(error));
+        }
+    };
+    let error = match written {
         Written::Done(replaced) => {
             shelf.blobs.remove(replaced).await;
             return Ok(());
@@ -125,7 +134,7 @@ pub(super) async fn put_object(
         tags,
     };
     let trailers = cx.trailers.take();
-    let stored = store(
+    let stored = store_object(
         shelf,
         object,
         received,
@@ -196,7 +205,7 @@ pub(super) async fn put(
     let expected = Expected::new(&HeaderMap::new(), DEFAULT_CHECKSUM)?;
     let hasher = Hasher::new(expected.algorithm);
     let received = shelf.blobs.receive(Full::new(bytes), hasher).await?;
-    store(shelf, object, received, expected, None, &Precondition::None).await?;
+    store_object(shelf, object, received, expected, None, &Precondition::None).await?;
     Ok(())
 }
 
@@ -230,7 +239,7 @@ pub(super) async fn receive(
 }
 
 /// Makes content that has arrived an object.
-async fn store(
+async fn store_object(
     shelf: &Shelf,
     new: NewObject,
     received: Received,

@@ -1,5 +1,6 @@
 //! An application in process: a frozen clock, seeded ids, a temporary folder, and the real SDK on its router.
 
+pub(crate) mod faulty;
 pub(crate) mod stub;
 pub(crate) mod wire;
 
@@ -79,8 +80,17 @@ impl TestApp {
 
     /// A request as it is, from this machine.
     pub(crate) async fn send(&self, request: Request<Body>) -> Response<Bytes> {
+        self.try_send(request).await.unwrap()
+    }
+
+    /// The same; an error where the answer breaks off.
+    pub(crate) async fn try_send(
+        &self,
+        request: Request<Body>,
+    ) -> Result<Response<Bytes>, axum::Error> {
         let (parts, body) = answer(&self.router, request).await.into_parts();
-        Response::from_parts(parts, body.collect().await.unwrap().to_bytes())
+        let body = body.collect().await?.to_bytes();
+        Ok(Response::from_parts(parts, body))
     }
 
     /// A signed request of `service`.
@@ -195,6 +205,17 @@ impl TestApp {
         )
     }
 
+    /// A figure of the metrics.
+    pub(crate) async fn metric(&self, name: &str) -> Option<u64> {
+        let request = Request::get("/_localtrail/metrics").body(Body::empty());
+        let answer = self.send(request.unwrap()).await;
+        let text = String::from_utf8(answer.body().to_vec()).unwrap();
+        let mut figures = text.lines().filter_map(|line| line.split_once(' '));
+        figures
+            .find(|(found, _)| *found == name)
+            .map(|(_, figure)| figure.parse().unwrap())
+    }
+
     /// Everything recorded, oldest first.
     pub(crate) async fn events(&self) -> Vec<Value> {
         let (_, answer) = self.control("GET", "events", Value::Null).await;
@@ -284,7 +305,7 @@ fn keys(listed: &[u8]) -> Vec<String> {
 }
 
 /// The records of a log file.
-fn log_file(bytes: &[u8]) -> Vec<Value> {
+pub(crate) fn log_file(bytes: &[u8]) -> Vec<Value> {
     let text = std::io::read_to_string(GzDecoder::new(bytes)).unwrap();
     let file: Value = serde_json::from_str(&text).unwrap();
     file["Records"].as_array().unwrap().clone()
