@@ -146,7 +146,7 @@ impl Worker {
             }
         }
         self.clock.set(target.max(self.clock.now()));
-        Ok(())
+        Ok(self.prune(self.clock.now_ms()).await?)
     }
 
     /// Waits for what is under way and lets nothing start while the guard lives.
