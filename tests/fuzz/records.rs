@@ -18,7 +18,8 @@ proptest! {
     #[test]
     fn every_call_makes_a_record(bytes in entropy(800)) {
         let mut dice = Dice::new(&bytes);
-        let (parts, body) = match dice.once_in(4) {
+        let is_mutated = dice.once_in(4);
+        let (parts, body) = match is_mutated {
             true => match corpus::parse(&Corpus::requests().mutated(&mut dice)) {
                 Some(request) => request,
                 None => return Ok(()),
@@ -37,7 +38,8 @@ proptest! {
         let read: Value = serde_json::from_str(&written).unwrap();
         let again: Event = serde_json::from_value(read.clone()).unwrap();
         assert_eq!(serde_json::to_value(&again).unwrap(), read);
-        assert!(!written.contains("Signature=00"));
+        // One that was spliced into a parameter is a parameter.
+        assert!(is_mutated || !written.contains("Signature=00"));
     }
 }
 

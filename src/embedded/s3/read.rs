@@ -3,7 +3,7 @@
 use std::io;
 
 use bytes::Bytes;
-use http::{HeaderMap, StatusCode};
+use http::{HeaderMap, HeaderValue, StatusCode};
 use s3s::{S3Result, dto, s3_error};
 
 use super::attributes::Attributes;
@@ -25,6 +25,13 @@ pub(super) async fn get_object(
 ) -> S3Result<dto::GetObjectOutput> {
     let bucket = cx.bucket(shelf, &input.bucket).await?;
     check_version(input.version_id.as_deref())?;
+    check_overrides([
+        &input.response_cache_control,
+        &input.response_content_disposition,
+        &input.response_content_encoding,
+        &input.response_content_language,
+        &input.response_content_type,
+    ])?;
     let conditions = Conditions {
         if_match: input.if_match.as_ref(),
         if_none_match: input.if_none_match.as_ref(),
@@ -97,6 +104,18 @@ pub(super) fn part_of(content: &[u8], start: u64, length: u64) -> s3s::Body {
     s3s::Body::from(Bytes::copy_from_slice(slice))
 }
 
+/// Refuses what a caller wants in the answer's head and no header can hold.
+fn check_overrides(values: [&Option<String>; 5]) -> S3Result<()> {
+    let fits = |value: &String| HeaderValue::from_bytes(value.as_bytes()).is_ok();
+    if values.into_iter().flatten().all(fits) {
+        return Ok(());
+    }
+    Err(s3_error!(
+        InvalidArgument,
+        "Header value cannot be represented using ISO-8859-1."
+    ))
+}
+
 /// Whether the object has other content by now.
 async fn is_stale(shelf: &Shelf, object: &StoredObject) -> S3Result<bool> {
     let now = shelf.store.object_get(&object.bucket, &object.key).await;
@@ -111,6 +130,13 @@ pub(super) async fn head_object(
 ) -> S3Result<dto::HeadObjectOutput> {
     let bucket = cx.bucket(shelf, &input.bucket).await?;
     check_version(input.version_id.as_deref())?;
+    check_overrides([
+        &input.response_cache_control,
+        &input.response_content_disposition,
+        &input.response_content_encoding,
+        &input.response_content_language,
+        &input.response_content_type,
+    ])?;
     let object = find(shelf, &bucket.name, &input.key).await?;
     let conditions = Conditions {
         if_match: input.if_match.as_ref(),
