@@ -48,6 +48,14 @@ def running(process, port):
         stop(process)
 
 
+def settle(process):
+    """Returns when the server has nothing left to do behind its callers."""
+    busy = -1
+    while cpu_seconds(process) - busy > 0.02:
+        busy = cpu_seconds(process)
+        time.sleep(0.5)
+
+
 def say(what):
     print(f"… {what}", file=sys.stderr, flush=True)
 
@@ -66,12 +74,12 @@ def started(begin, times):
     listing, firsts, sizes = wire.cloudtrail("ListTrails").bytes, [], []
     for turn in range(times):
         process, port, began = begin()
-        assert wire.Wire(port).call(listing)[0] == 200
-        firsts.append((time.perf_counter() - began) * 1e3)
-        if turn < 3:
-            time.sleep(1)
-            sizes.append(tree_mib(process))
-        stop(process)
+        with running(process, port):
+            assert wire.Wire(port).call(listing)[0] == 200
+            firsts.append((time.perf_counter() - began) * 1e3)
+            if turn < 3:
+                time.sleep(1)
+                sizes.append(tree_mib(process))
     return statistics.median(firsts), statistics.median(sizes)
 
 
@@ -86,7 +94,7 @@ def starting():
         rows.append(row("memory a second later (RSS)", size, "MiB", name, their_size, at_most(size, 12, "MiB")))
     panels = [
         bars("Start: exec to the first ListTrails answered", "ms (logarithmic)", [(name, own[0]) for name, own in found.items()], 10, log=True),
-        bars("Memory when idle", "MiB resident (logarithmic)", [(name, own[1]) for name, own in found.items()], 12, log=True),
+        bars("Memory when idle", "MiB resident", [(name, own[1]) for name, own in found.items()], 12),
     ]
     return sorted(rows, key=lambda row: row.what, reverse=True), panels
 
@@ -156,14 +164,14 @@ def looking_up(sizes, count, folder):
         for name, pair in history.LOOKUPS.items()
     }
     found, floor, stored = {name: [] for name in calls}, None, 0
-    with localtrail("--data-dir", str(folder / "lookups"), "--account-id", str(ACCOUNT)) as (_, port):
+    with localtrail("--data-dir", str(folder / "lookups"), "--account-id", str(ACCOUNT)) as (process, port):
         caller = Caller(port)
         for size in sizes:
             say(f"bringing in events until there are {size}")
             history.bring_in(caller, stored, size - stored, begin, datetime.timedelta(days=59))
             stored = size
             # What events are found by is filled in behind them.
-            time.sleep(2)
+            settle(process)
             for name, own in wire.side_by_side({name: (port, call) for name, call in calls.items()}, count).items():
                 found[name].append(own.p50)
         page = len(wire.Wire(port).call(calls["none"].bytes)[1])
@@ -175,13 +183,13 @@ def looking_up(sizes, count, folder):
     worst = [max(own[index] for own in found.values()) for index in range(len(sizes))]
     client = f", client {short(floor)} ms" if floor else ""
     rows = [
-        row(f"LookupEvents of {size:,} events, slowest attribute: p50{client}".replace(",0", " 0"), value, "ms", goal=at_most(value, 0.5, "ms"))
+        row(f"LookupEvents of {short(size)} events, slowest attribute: p50{client}", value, "ms", goal=at_most(value, 0.5, "ms"))
         for size, value in zip(sizes, worst)
     ]
     flat = worst[-1] / worst[0]
     rows.append(Row(f"… most events against fewest: {short(worst[-1])} / {short(worst[0])} ms", "—", ratio=flat, goal=at_most(flat, 1.5, "(flat)")))
     detail = table(
-        ["LookupEvents by, p50 in ms", *(f"{size:,}".replace(",", " ") + " events" for size in sizes)],
+        ["LookupEvents by, p50 in ms", *(f"{short(size)} events" for size in sizes)],
         [[name, *(f"{value:.3f}" for value in own)] for name, own in found.items()],
     )
     return rows, [curves("LookupEvents, a page of 50, p50 by attribute", "events stored (logarithmic)", "ms", sizes, found, 0.5)], detail
@@ -250,9 +258,10 @@ def delivering(count, folder):
         caller.cloudtrail("CreateTrail", Name="main", S3BucketName="logs")
         caller.cloudtrail("StartLogging", Name="main")
         say(f"bringing in {count} events to be delivered")
-        empty, began = on_disk(data), time.perf_counter()
-        record = history.bring_in(caller, 0, count, begin)
-        imported, stored = time.perf_counter() - began, (on_disk(data) - empty) / count
+        empty = on_disk(data)
+        record, imported = history.bring_in(caller, 0, count, begin)
+        settle(process)
+        stored = (on_disk(data) - empty) / count
         # Has the kernel count anew how much memory was needed at most.
         pathlib.Path(f"/proc/{process.pid}/clear_refs").write_text("5")
         say("delivering them")
@@ -264,12 +273,11 @@ def delivering(count, folder):
         assert counts["localtrail_events_waiting"] == "0", metrics
         peak, files = rss_mib(process, "VmHWM"), counts["localtrail_log_files_delivered_total"]
         written = on_disk(data) / count - stored
-    many = f"{count:,}".replace(",", " ")
     return [
-        row(f"delivery of {many} events, in {files} log files ({busy:.0f} s of CPU)", took, "s", goal=at_most(took, 60, "s")),
+        row(f"delivery of {short(count)} events, in {files} log files ({busy:.0f} s of CPU)", took, "s", goal=at_most(took, 60, "s")),
         row("… memory at most (RSS)", peak, "MiB"),
         row("events brought in by POST events, durable", count / imported, "/s"),
-        Row("disk for an event stored (database and its log)", f"{stored:,.0f} B", f"its JSON {record:,.0f} B", stored / record),
+        Row("disk for an event stored (database and its log)", f"{short(stored)} B", f"its JSON {short(record)} B", stored / record),
         row("… and for its part in a log file", written, "B"),
     ]
 

@@ -7,6 +7,7 @@ Few operations make most of the calls, as in real accounts, and the same numbers
 import datetime
 import json
 import random
+import time
 
 from serve import ACCOUNT
 
@@ -87,13 +88,15 @@ def records(first, count, begin, length):
 
 
 def bring_in(caller, first, count, begin, length=datetime.timedelta(days=1)):
-    """Has the server record them, batch by batch. Gives the bytes of a record."""
-    size, batches = 0, range(first, first + count, BATCH)
-    for at in batches:
+    """Has the server record them, batch by batch. Gives the bytes of a record, and the seconds that the server took."""
+    size, took = 0, 0
+    for at in range(first, first + count, BATCH):
         own = min(BATCH, first + count - at)
-        since = length * ((at - first) / count)
-        texts = list(records(at, own, begin + since, length * (own / count)))
+        texts = list(records(at, own, begin + length * ((at - first) / count), length * (own / count)))
         size += sum(map(len, texts))
-        status, answer = caller.send("POST", "/_localtrail/events", ('{"Records":[' + ",".join(texts) + "]}").encode())
+        body = ('{"Records":[' + ",".join(texts) + "]}").encode()
+        began = time.perf_counter()
+        status, answer = caller.send("POST", "/_localtrail/events", body)
+        took += time.perf_counter() - began
         assert status == 200, answer
-    return size / count
+    return size / count, took
