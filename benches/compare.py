@@ -21,7 +21,7 @@ from others import ANSWER, EMULATORS, missing, nginx, tree_mib, versions
 from report import HEAD, Row, at_least, at_most, bars, curves, machine, plot, short, table
 from serve import ACCOUNT, Caller, rss_mib, start, stop
 
-DOCS = pathlib.Path(__file__).parent.parent / "docs"
+DOCS = pathlib.Path(__file__).resolve().parent.parent / "docs"
 ALLOW = '{"Version":"2012-10-17","Statement":[{"Effect":"Allow","Principal":{"Service":"cloudtrail.amazonaws.com"},"Action":"s3:*",' \
         '"Resource":["arn:aws:s3:::logs","arn:aws:s3:::logs/*"]}]}'
 # A call that is recorded as a management event with its parameters, and one that no model knows: it goes the same way

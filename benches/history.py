@@ -25,7 +25,7 @@ USERS = 50
 BUCKETS = 20_000
 # The first of them make each a twentieth of the calls.
 BUSY = 10
-BATCH = 10_000
+BATCH = 2_000
 
 RECORD = (
     '{{"eventVersion":"1.11","userIdentity":{{"type":"IAMUser","principalId":"AIDAEXAMPLE{user:05}","arn":"arn:aws:iam::{account}'

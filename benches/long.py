@@ -18,6 +18,7 @@ import os
 import pathlib
 import random
 import re
+import signal
 import statistics
 import sys
 import tempfile
@@ -163,20 +164,21 @@ def run(given, folder, upstream):
     process, port, _ = start(*arguments)
     caller, samples = Caller(port), []
     set_up(caller)
-    steps = max(2, round(given.hours * 3600 / STEP_SECONDS))
-    step = datetime.timedelta(days=given.days / steps)
-    expired = clock(caller).date()
+    first = clock(caller)
+    expired = first.date()
     load, began = Load(port, given.rate, given.connections, calls(upstream)), time.monotonic()
-    last = began
+    last, share = began, 0
     try:
-        for number in range(1, steps + 1):
-            time.sleep(max(0, began + number * STEP_SECONDS - time.monotonic()))
-            control(caller, "clock", {"advance": f"PT{round(step.total_seconds())}S"})
+        while share < 1:
+            time.sleep(STEP_SECONDS)
+            # A step that took long is made up for by the next one, so the days pass in the time given.
+            share = min(1, (time.monotonic() - began) / (given.hours * 3600))
+            control(caller, "clock", {"set": (first + share * datetime.timedelta(days=given.days)).isoformat()})
             now = clock(caller)
             while expired < (now - KEPT).date():
                 expire(caller, expired)
                 expired += datetime.timedelta(days=1)
-            if time.monotonic() - last >= given.sample or number == steps:
+            if time.monotonic() - last >= given.sample or share == 1:
                 seconds, last = time.monotonic() - last, time.monotonic()
                 samples.append(sample(process, caller, folder, load, seconds, now))
                 show((last - began) / 60, samples)
@@ -207,7 +209,9 @@ def main():
     arguments.add_argument("--days", type=float, default=200, help="that pass on the clock")
     arguments.add_argument("--sample", type=float, default=60, help="seconds between samples")
     given = arguments.parse_args()
-    scratch = pathlib.Path(__file__).parent.parent / "target" / "benches"
+    # Who is stopped from outside stops what it has started.
+    signal.signal(signal.SIGTERM, lambda *_: sys.exit(1))
+    scratch = pathlib.Path(__file__).resolve().parent.parent / "target" / "benches"
     scratch.mkdir(parents=True, exist_ok=True)
     with tempfile.TemporaryDirectory(dir=scratch) as temporary:
         folder = pathlib.Path(temporary)

@@ -91,6 +91,7 @@ def nginx(folder, upstream=None, page=0):
 
     The one that answers has also a `/page` of that many bytes.
     """
+    folder = folder.resolve()
     folder.mkdir()
     (folder / "page").write_bytes(b"x" * page)
     port = free_port()
