@@ -240,7 +240,7 @@ def at_the_door(binary, count, seconds, folder):
     rows.append(row("door, 16 connections, recorded: calls/s", with_, "/s", "nginx", rates["nginx"], at_least(with_ / rates["nginx"], 0.35, "of nginx")))
     rows.append(row("door, 16 connections, not recorded: calls/s", without, "/s", "nginx", rates["nginx"]))
     for name, rate in durable.items():
-        rows.append(row(f"recorded events/s, durable ({name})", rate, "/s", "nginx", rates["nginx"]))
+        rows.append(row(f"recorded events/s ({name})", rate, "/s", "nginx", rates["nginx"]))
     panels = [
         bars("The door: p50 of a call, one connection", "µs, client included", [(name, own.p50 * 1e3) for name, own in latencies.items()]),
         bars("The door: throughput, 16 connections", "calls/s", [*rates.items(), *((f"localtrail, {name}", rate) for name, rate in durable.items())]),
@@ -276,7 +276,7 @@ def delivering(count, folder):
     return [
         row(f"delivery of {short(count)} events, in {files} log files ({busy:.0f} s of CPU)", took, "s", goal=at_most(took, 60, "s")),
         row("… memory at most (RSS)", peak, "MiB"),
-        row("events brought in by POST events, durable", count / imported, "/s"),
+        row("events brought in by POST events (data folder)", count / imported, "/s"),
         Row("disk for an event stored (database and its log)", f"{short(stored)} B", f"its JSON {short(record)} B", stored / record),
         row("… and for its part in a log file", written, "B"),
     ]
@@ -329,8 +329,8 @@ What `benches/compare` measured in one run, clients and servers on the same mach
 A ratio is localtrail's figure by the other's. Figures of a call are those of one connection and hold the client's own
 share, which stands beside them. "Not recorded" is a call of an operation that no service has: it goes the same way
 through the door, but nothing is made of it. The upstream is an nginx that answers with a constant; nginx as a plain
-proxy keeps its connections to it too. Without `--data-dir` nothing is synced to disk; "durable" is with it. ministack
-has its CloudTrail recording on. Log files go to the embedded S3, in the same data folder.
+proxy keeps its connections to it too. The door runs without `--data-dir`, where nothing need last, and "data folder" is
+with it: `--durability normal` outlives the process, `full` a power cut too. ministack has its CloudTrail recording on. Log files go to the embedded S3, in the same data folder.
 
 {detail}
 """
