@@ -330,7 +330,8 @@ A ratio is localtrail's figure by the other's. Figures of a call are those of on
 share, which stands beside them. "Not recorded" is a call of an operation that no service has: it goes the same way
 through the door, but nothing is made of it. The upstream is an nginx that answers with a constant; nginx as a plain
 proxy keeps its connections to it too. The door runs without `--data-dir`, where nothing need last, and "data folder" is
-with it: `--durability normal` outlives the process, `full` a power cut too. ministack has its CloudTrail recording on. Log files go to the embedded S3, in the same data folder.
+with it: `--durability normal` outlives the process, `full` a power cut too. ministack has its CloudTrail recording on.
+Log files go to the embedded S3, in the same data folder.
 
 {detail}
 """
