@@ -17,6 +17,7 @@ use flate2::{Compression, GzBuilder};
 use super::digest::{self, Subject};
 use super::{Delivered, Delivery, DeliveryError, Outcome, failed};
 use crate::event::own::WrittenObject;
+use crate::keys;
 use crate::policy::cloudtrail::Deliverer;
 use crate::store::{Digest, DigestedFile, Item, Link, Run, Trail, Work};
 use crate::targets::LogFileObject;
@@ -127,6 +128,7 @@ impl Delivery {
 
     async fn make(&self, batch: Batch<'_>) -> Result<Vec<Digest>, DeliveryError> {
         let mut made = Vec::new();
+        let mut to_sign = Vec::new();
         for place in batch.places() {
             let Place { account, region } = place;
             let link = batch.link(place);
@@ -152,7 +154,7 @@ impl Delivery {
             let previous = link.filter(|link| batch.continues(link));
             let key = self.keys.signing(region, end_ms).await?;
             let draft = digest::draft(subject, &files, previous, key.fingerprint())?;
-            let signature = key.sign(draft.string_to_sign.as_bytes())?;
+            to_sign.push((key, draft.string_to_sign));
             made.push(Digest {
                 id: 0,
                 trail_id: batch.trail.id,
@@ -163,12 +165,16 @@ impl Delivery {
                 key: draft.key,
                 body: draft.body,
                 sha256: draft.sha256,
-                signature,
+                signature: String::new(),
                 is_backfill: batch.run.is_none(),
                 run_id: batch.run.map_or(0, |run| run.id),
                 end_ms,
                 made_ms: batch.now_ms,
             });
+        }
+        let signatures = keys::sign(to_sign).await?;
+        for (digest, signature) in made.iter_mut().zip(signatures) {
+            digest.signature = signature;
         }
         Ok(made)
     }

@@ -12,7 +12,7 @@ use super::catalog;
 use super::identity::user_identity;
 use super::names;
 use super::render::Render;
-use super::resources::{Place, resources};
+use super::resources::{self, Place, resources};
 use super::size;
 use super::style::Style;
 use super::values::{self, capped, cut};
@@ -140,6 +140,12 @@ pub fn build(exchange: Exchange<'_>, principal: &Principal, event_version: &str)
         session_credential_from_console: None,
         other: Params::new(),
     })
+}
+
+/// Whether the record of a call needs its answer. That of most calls that read does not, and theirs are the long ones.
+pub fn needs_answer(call: &Call) -> bool {
+    catalog::is_answered(call.service, call.operation)
+        || resources::may_be_answered(&call.service.id)
 }
 
 /// The record's `resources`. A data event has at least its type: selectors ask for it.

@@ -49,6 +49,11 @@ const BY_MEMBER: &[(&str, &str, &str, &str, Option<&str>)] = &[
     ("ssm", "SendCommand", "DocumentName", "ssm:document/", None),
 ];
 
+/// Whether the resources of a service's calls may stand in the answer alone.
+pub(super) fn may_be_answered(service: &str) -> bool {
+    service == "kms" || BY_MEMBER.iter().any(|(id, ..)| *id == service)
+}
+
 /// The record's `resources`; `params` and `answer` are by the model's names.
 pub(super) fn resources(
     call: &Call,

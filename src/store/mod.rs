@@ -20,9 +20,10 @@ mod status;
 mod trails;
 
 use std::borrow::Cow;
+use std::collections::HashMap;
 use std::path::Path;
-use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+use std::sync::{Arc, Mutex};
 
 use connections::Connections;
 use events::EventWriter;
@@ -52,6 +53,8 @@ pub struct Store {
     events: EventWriter,
     /// Counts changes of trails.
     trails_version: Arc<AtomicU64>,
+    /// Trails that steps were run for, as they were at a version.
+    trails_known: Arc<Mutex<(u64, HashMap<i64, Trail>)>>,
     event_bus: Arc<EventBus>,
     lifetime: Lifetime,
 }
@@ -141,6 +144,7 @@ impl Store {
             events: EventWriter::new(connections.clone()),
             connections,
             trails_version: Arc::default(),
+            trails_known: Arc::default(),
             event_bus: Arc::default(),
             lifetime,
         })
