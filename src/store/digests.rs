@@ -296,7 +296,7 @@ async fn run_begin(tx: &mut Tx, trail_id: i64, now_ms: i64) -> Result<(), Error>
     .fetch_one(&mut **tx)
     .await?;
     let end_ms = start_ms + Run::HOUR_MS;
-    enqueue(tx, &Step::Digest { run_id, end_ms }, end_ms, now_ms).await
+    enqueue(tx, &[Step::Digest { run_id, end_ms }], end_ms, now_ms).await
 }
 
 async fn run_end(tx: &mut Tx, run_id: i64, change: Change, ending: Ending) -> Result<(), Error> {
@@ -345,7 +345,7 @@ async fn run_go_on(
             .fetch_one(&mut **tx)
             .await?;
     let step = Step::Digest { run_id, end_ms };
-    enqueue(tx, &step, last_ms.unwrap_or(end_ms), now_ms).await
+    enqueue(tx, &[step], last_ms.unwrap_or(end_ms), now_ms).await
 }
 
 async fn digests_insert(tx: &mut Tx, digests: &[Digest]) -> Result<(), Error> {

@@ -112,9 +112,7 @@ impl Store {
             .build_query_as()
             .fetch_all(&mut *tx)
             .await?;
-        for step in choose(&candidates) {
-            enqueue(&mut tx, &step, now_ms, now_ms).await?;
-        }
+        enqueue(&mut tx, &choose(&candidates), now_ms, now_ms).await?;
         let looked_at = match candidates.last() {
             Some(last) if candidates.len() >= GATHER as usize => last.id,
             _ => last,

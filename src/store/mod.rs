@@ -11,6 +11,7 @@ mod empty;
 mod event_bus;
 mod events;
 mod identities;
+mod known;
 mod organizations;
 mod outbox;
 mod retention;
@@ -20,13 +21,13 @@ mod status;
 mod trails;
 
 use std::borrow::Cow;
-use std::collections::HashMap;
 use std::path::Path;
-use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
-use std::sync::{Arc, Mutex};
+use std::sync::Arc;
+use std::sync::atomic::AtomicBool;
 
 use connections::Connections;
 use events::EventWriter;
+use known::Known;
 use sqlx::migrate::{MigrateError, Migration, MigrationType, Migrator};
 use sqlx::sqlite::{SqliteConnectOptions, SqliteJournalMode, SqliteSynchronous};
 use sqlx::{AssertSqlSafe, ConnectOptions, SqlStr};
@@ -51,10 +52,12 @@ pub(crate) use connections::Tx;
 pub struct Store {
     connections: Connections,
     events: EventWriter,
-    /// Counts changes of trails.
-    trails_version: Arc<AtomicU64>,
-    /// Trails that steps were run for, as they were at a version.
-    trails_known: Arc<Mutex<(u64, HashMap<i64, Trail>)>>,
+    /// By id. Of all trails, only changes of those that may log move the version.
+    trails: Arc<Known<i64, Trail>>,
+    /// By name.
+    buckets: Arc<Known<String, Bucket>>,
+    /// Documents of buckets, by the bucket's name and theirs.
+    bucket_settings: Arc<Known<(String, String), Option<String>>>,
     event_bus: Arc<EventBus>,
     lifetime: Lifetime,
 }
@@ -143,8 +146,9 @@ impl Store {
         Ok(Self {
             events: EventWriter::new(connections.clone()),
             connections,
-            trails_version: Arc::default(),
-            trails_known: Arc::default(),
+            trails: Arc::default(),
+            buckets: Arc::default(),
+            bucket_settings: Arc::default(),
             event_bus: Arc::default(),
             lifetime,
         })
@@ -173,13 +177,14 @@ impl Store {
                 .await?;
         }
         tx.commit().await?;
-        self.trails_version.fetch_add(1, Ordering::Release);
+        self.trails.changed();
+        self.buckets_changed();
         Ok(())
     }
 
     /// Moves with every change of a trail that may log: who keeps logging trails in memory reads them again then.
     pub fn trails_version(&self) -> u64 {
-        self.trails_version.load(Ordering::Acquire)
+        self.trails.version()
     }
 
     pub(crate) async fn begin(&self) -> sqlx::Result<Tx> {

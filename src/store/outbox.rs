@@ -6,7 +6,7 @@
 
 use serde::{Deserialize, Serialize};
 use sqlx::sqlite::SqliteRow;
-use sqlx::{FromRow, Row};
+use sqlx::{FromRow, QueryBuilder, Row};
 
 use super::{Error, NewEvent, Store, Tx, riders};
 
@@ -187,6 +187,9 @@ pub trait Partition: Send {
     fn files(self) -> Vec<CutFile>;
 }
 
+/// Steps enqueued by one statement.
+const ENQUEUED: usize = 100;
+
 /// Events read at a time while they are cut.
 const CUT: u32 = 10_000;
 
@@ -228,24 +231,31 @@ pub(super) fn text(step: &Step) -> Result<String, Error> {
     serde_json::to_string(step).map_err(|error| Error::Encode(Box::new(error)))
 }
 
-/// Enqueues a step, unless it is of a kind of which there is one at a time and that one waits already.
+/// Enqueues steps, but for those of a kind of which there is one at a time and that one waits already.
 pub(super) async fn enqueue(
     tx: &mut Tx,
-    step: &Step,
+    steps: &[Step],
     due_ms: i64,
     now_ms: i64,
 ) -> Result<(), Error> {
-    sqlx::query(
-        "insert into outbox (step, dedupe, waits, due_ms, created_ms) values ($1, $2, $3, $4, $5)
-         on conflict (dedupe) do nothing",
-    )
-    .bind(text(step)?)
-    .bind(step.dedupe())
-    .bind(step.waits())
-    .bind(due_ms)
-    .bind(now_ms)
-    .execute(&mut **tx)
-    .await?;
+    for steps in steps.chunks(ENQUEUED) {
+        let rows: Vec<(String, &Step)> = steps
+            .iter()
+            .map(|step| Ok((text(step)?, step)))
+            .collect::<Result<_, Error>>()?;
+        QueryBuilder::new("insert into outbox (step, dedupe, waits, due_ms, created_ms) ")
+            .push_values(rows, |mut row, (text, step)| {
+                row.push_bind(text)
+                    .push_bind(step.dedupe())
+                    .push_bind(step.waits())
+                    .push_bind(due_ms)
+                    .push_bind(now_ms);
+            })
+            .push(" on conflict (dedupe) do nothing")
+            .build()
+            .execute(&mut **tx)
+            .await?;
+    }
     Ok(())
 }
 
@@ -324,9 +334,7 @@ impl Store {
         now_ms: i64,
     ) -> Result<(), Error> {
         let mut tx = self.begin().await?;
-        for step in next {
-            enqueue(&mut tx, step, now_ms, now_ms).await?;
-        }
+        enqueue(&mut tx, next, now_ms, now_ms).await?;
         done(&mut tx, item).await?;
         tx.commit().await
     }
@@ -379,11 +387,12 @@ impl Store {
         for rider in riders::waiting(&mut tx, *trail_id).await? {
             partition.rider(rider);
         }
+        let mut steps = Vec::new();
         for CutFile { mut file, riders } in partition.files() {
-            file.id = sqlx::query_scalar(
+            file.id = sqlx::query(
                 "insert into log_file (trail_id, account, region, bucket, key, first_event, last_event,
                                        slot_start_ms, slot_end_ms, events, oldest_ms, newest_ms)
-                 values ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12) returning id",
+                 values ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12)",
             )
             .bind(file.trail_id)
             .bind(&file.account)
@@ -397,13 +406,13 @@ impl Store {
             .bind(file.events)
             .bind(file.oldest_ms)
             .bind(file.newest_ms)
-            .fetch_one(&mut *tx)
-            .await?;
+            .execute(&mut *tx)
+            .await?
+            .last_insert_rowid();
             riders::board(&mut tx, *trail_id, file.id, &riders).await?;
-            for step in next(&file) {
-                enqueue(&mut tx, &step, now_ms, now_ms).await?;
-            }
+            steps.extend(next(&file));
         }
+        enqueue(&mut tx, &steps, now_ms, now_ms).await?;
         done(&mut tx, item).await?;
         tx.commit().await
     }
@@ -488,7 +497,7 @@ impl Store {
                     log_file_id: file.id,
                     topic_arn,
                 };
-                enqueue(&mut tx, &step, now_ms, now_ms).await?;
+                enqueue(&mut tx, &[step], now_ms, now_ms).await?;
             }
         }
         tx.commit().await

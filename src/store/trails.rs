@@ -4,10 +4,6 @@
 //! and how many tags a trail. Every change of a trail that may log moves [`Store::trails_version`] once
 //! it is committed. A deleted trail is remembered, by its id alone, for as long as something of it may be delivered.
 
-use std::collections::HashMap;
-use std::sync::atomic::Ordering;
-use std::sync::{MutexGuard, PoisonError};
-
 use serde::de::DeserializeOwned;
 use serde::{Deserialize, Serialize};
 use sqlx::sqlite::SqliteRow;
@@ -173,19 +169,18 @@ impl Store {
 
     /// The trail with this id, also if it has been deleted and something of it may still be to be delivered.
     pub async fn trail_by_id(&self, id: i64) -> Result<Option<Trail>, Error> {
-        let version = self.trails_version();
-        if let Some(trail) = self.trails_known(version).1.get(&id) {
-            return Ok(Some(trail.clone()));
+        if let Some(trail) = self.trails.get(&id) {
+            return Ok(Some(trail));
         }
+        let version = self.trails.version();
         let mut connection = self.connections.read().await?;
         let trail: Option<Trail> = sqlx::query_as("select * from trail where trail_id = $1")
             .bind(id)
             .fetch_optional(&mut *connection)
             .await?;
-        if let Some(trail) = &trail {
-            // If it has changed since, the version has moved on, and nobody finds this one.
-            self.trails_known(version).1.insert(id, trail.clone());
-            return Ok(Some(trail.clone()));
+        if let Some(trail) = trail {
+            self.trails.keep(version, id, trail.clone());
+            return Ok(Some(trail));
         }
         let deleted: Option<String> =
             sqlx::query_scalar("select trail from deleted_trail where trail_id = $1")
@@ -408,22 +403,10 @@ impl Store {
             .await
     }
 
-    /// The trails in memory, emptied if they are of another version.
-    fn trails_known(&self, version: u64) -> MutexGuard<'_, (u64, HashMap<i64, Trail>)> {
-        let mut known = self
-            .trails_known
-            .lock()
-            .unwrap_or_else(PoisonError::into_inner);
-        if known.0 != version {
-            *known = (version, HashMap::new());
-        }
-        known
-    }
-
     /// Commits a change of trails and tells those who keep them in memory.
     pub(super) async fn trails_commit(&self, tx: Tx) -> Result<(), Error> {
         tx.commit().await?;
-        self.trails_version.fetch_add(1, Ordering::Release);
+        self.trails.changed();
         Ok(())
     }
 }

@@ -55,6 +55,7 @@ impl Store {
             sqlx::query(statement).execute(&mut *tx).await?;
         }
         tx.commit().await?;
+        self.buckets_changed();
         Ok(blobs)
     }
 }

@@ -195,18 +195,34 @@ impl Store {
             setting_put(&mut tx, &bucket.name, name, value).await?;
         }
         tx.commit().await?;
+        self.buckets_changed();
         Ok(true)
     }
 
     pub async fn bucket_get(&self, name: &str) -> sqlx::Result<Option<Bucket>> {
-        sqlx::query_as(
+        let key = name.to_owned();
+        if let Some(bucket) = self.buckets.get(&key) {
+            return Ok(Some(bucket));
+        }
+        let version = self.buckets.version();
+        let bucket: Option<Bucket> = sqlx::query_as(
             "select name, account, region, created_ms,
                 (select value from bucket_setting s where s.bucket = b.name and s.name = 'encryption') as encryption
             from bucket b where name = $1",
         )
         .bind(name)
         .fetch_optional(&mut *self.connections.read().await?)
-        .await
+        .await?;
+        if let Some(bucket) = &bucket {
+            self.buckets.keep(version, key, bucket.clone());
+        }
+        Ok(bucket)
+    }
+
+    /// Buckets, or documents of theirs, have changed, and that is committed.
+    pub(in crate::store) fn buckets_changed(&self) {
+        self.buckets.changed();
+        self.bucket_settings.changed();
     }
 
     /// The account's buckets after the name `after`, by name.
@@ -253,6 +269,7 @@ impl Store {
             return Ok(BucketDeleted::NoBucket);
         }
         tx.commit().await?;
+        self.buckets_changed();
         Ok(BucketDeleted::Done(blobs))
     }
 
@@ -262,14 +279,23 @@ impl Store {
         bucket: &str,
         name: &str,
     ) -> sqlx::Result<Option<Option<String>>> {
-        sqlx::query_scalar(
+        let key = (bucket.to_owned(), name.to_owned());
+        if let Some(value) = self.bucket_settings.get(&key) {
+            return Ok(Some(value));
+        }
+        let version = self.bucket_settings.version();
+        let value: Option<Option<String>> = sqlx::query_scalar(
             "select (select value from bucket_setting s where s.bucket = b.name and s.name = $2)
             from bucket b where name = $1",
         )
         .bind(bucket)
         .bind(name)
         .fetch_optional(&mut *self.connections.read().await?)
-        .await
+        .await?;
+        if let Some(value) = &value {
+            self.bucket_settings.keep(version, key, value.clone());
+        }
+        Ok(value)
     }
 
     /// Sets a document of an existing bucket.
@@ -281,7 +307,9 @@ impl Store {
     ) -> sqlx::Result<()> {
         let mut tx = self.begin().await?;
         setting_put(&mut tx, bucket, name, value).await?;
-        tx.commit().await
+        tx.commit().await?;
+        self.buckets_changed();
+        Ok(())
     }
 
     pub async fn bucket_setting_delete(&self, bucket: &str, name: &str) -> sqlx::Result<()> {
@@ -291,7 +319,9 @@ impl Store {
             .bind(name)
             .execute(&mut *tx)
             .await?;
-        tx.commit().await
+        tx.commit().await?;
+        self.buckets_changed();
+        Ok(())
     }
 
     pub async fn object_get(&self, bucket: &str, key: &str) -> sqlx::Result<Option<StoredObject>> {
