@@ -102,6 +102,7 @@ const MIGRATIONS: &[(i64, &str, &str)] = &[
     (6, "digest", include_str!("../../migrations/0006_digest.sql")),
     (7, "search", include_str!("../../migrations/0007_search.sql")),
     (8, "content", include_str!("../../migrations/0008_content.sql")),
+    (9, "slot", include_str!("../../migrations/0009_slot.sql")),
 ];
 
 /// Version and name of every migration, in order.

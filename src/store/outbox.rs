@@ -364,7 +364,7 @@ impl Store {
         while let Some(from) = next_event {
             let candidates: Vec<Candidate> = sqlx::query_as(
                 "select id, account, region, time_ms, length(record) as bytes from event
-                 where id >= $1 and slot_start_ms = $2 and slot_end_ms = $3
+                 where id >= $1 and slot_start_ms = $2 and slot_end_ms = $3 and takers is not null
                    and exists (select 1 from json_each(takers) where value = $4)
                  order by id limit $5",
             )
@@ -434,7 +434,7 @@ impl Store {
         sqlx::query_as(
             "select id, time_ms, record from event
              where id between max($1, $2 + 1) and $3 and account = $4 and region = $5
-               and slot_start_ms = $6 and slot_end_ms = $7
+               and slot_start_ms = $6 and slot_end_ms = $7 and takers is not null
                and exists (select 1 from json_each(takers) where value = $8)
              union all
              select e.id, e.time_ms, e.record from rider r join event e on e.id = r.event
