@@ -28,7 +28,7 @@ pub struct EventRow {
     pub read_only: Option<bool>,
     pub user_name: Option<String>,
     pub access_key_id: Option<String>,
-    /// JSON list of [`NamedResource`].
+    /// JSON list of [`NamedResource`](crate::event::NamedResource).
     pub resources: String,
     pub record: String,
 }
