@@ -147,21 +147,23 @@ impl Filler {
     }
 }
 
+/// Fills in the next batch ($2) of events up to one ($1), but never beyond the last event: that may be an earlier one by
+/// now. `max(id)` stands alone, for only then SQLite finds it without reading every row.
+const FILL: &str = "
+    insert or replace into search_progress (one, last_event)
+    select 1, min(last, filled + $2)
+    from (select min(coalesce((select max(id) from event), 0), $1) as last,
+                 coalesce((select last_event from search_progress), 0) as filled)
+    where filled < last";
+
 /// Fills in up to the event `newest`, and gives others the turn to write in between.
 async fn fill(connections: &Connections, newest: i64) -> Result<(), Error> {
     loop {
-        // Never beyond the last event: that may be an earlier one by now.
-        let filled = sqlx::query(
-            "insert or replace into search_progress (one, last_event)
-             select 1, min(last, filled + $2)
-             from (select min(coalesce(max(id), 0), $1) as last,
-                          coalesce((select last_event from search_progress), 0) as filled from event)
-             where filled < last",
-        )
-        .bind(newest)
-        .bind(BATCH)
-        .execute(&mut *connections.write().await?)
-        .await?;
+        let filled = sqlx::query(FILL)
+            .bind(newest)
+            .bind(BATCH)
+            .execute(&mut *connections.write().await?)
+            .await?;
         if filled.rows_affected() == 0 {
             return Ok(());
         }
@@ -233,6 +235,8 @@ impl Store {
 
 #[cfg(test)]
 mod tests {
+    use sqlx::AssertSqlSafe;
+
     use super::*;
     use crate::event::NamedResource;
     use crate::store::{Lifetime, NewEvent, Slot};
@@ -354,6 +358,25 @@ mod tests {
                 }
             }
         }
+    }
+
+    #[tokio::test]
+    async fn filling_in_reads_no_event_but_those_of_its_batch() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("test.sqlite");
+        let store = Store::open(&path, Lifetime::Temporary).await.unwrap();
+        let plan: Vec<(i64, i64, i64, String)> =
+            sqlx::query_as(AssertSqlSafe(format!("explain query plan {FILL}")))
+                .bind(EVENTS)
+                .bind(BATCH)
+                .fetch_all(&mut *store.connections.read().await.unwrap())
+                .await
+                .unwrap();
+        let scans: Vec<_> = plan
+            .iter()
+            .filter(|(.., step)| step.starts_with("SCAN event"))
+            .collect();
+        assert!(!plan.is_empty() && scans.is_empty(), "{plan:?}");
     }
 
     #[tokio::test]
