@@ -8,7 +8,7 @@ use std::sync::atomic::Ordering;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use sqlx::{QueryBuilder, Sqlite};
-use tokio::sync::oneshot;
+use tokio::sync::oneshot::{self, error::TryRecvError};
 
 use super::connections::Connections;
 use super::search::Filler;
@@ -119,22 +119,32 @@ impl EventWriter {
         let (done, mut committed) = oneshot::channel();
         self.lock().push(Pending { events, done });
         let _turn = self.turn.lock().await;
-        let waiting = std::mem::take(&mut *self.lock());
-        if !waiting.is_empty() {
-            let mut outcomes = append(&self.connections, &self.filler, &waiting)
-                .await
-                .map_err(Arc::new);
-            for pending in waiting.into_iter().rev() {
-                let outcome = match &mut outcomes {
-                    Ok(outcomes) => Ok(outcomes.pop().unwrap_or_default()),
-                    Err(error) => Err(Arc::clone(error)),
-                };
-                // A caller that has gone away does not wait for its answer.
-                let _ = pending.done.send(outcome);
+        let outcome = match committed.try_recv() {
+            // Nothing of this caller's waits any more: the others have their turns to come.
+            Ok(outcome) => outcome,
+            Err(TryRecvError::Closed) => return Err(AppendError::Abandoned),
+            Err(TryRecvError::Empty) => {
+                self.commit().await;
+                committed.try_recv().map_err(|_| AppendError::Abandoned)?
             }
+        };
+        outcome.map_err(AppendError::Database)
+    }
+
+    /// Commits what everyone waits for, and tells them.
+    async fn commit(&self) {
+        let waiting = std::mem::take(&mut *self.lock());
+        let mut outcomes = append(&self.connections, &self.filler, &waiting)
+            .await
+            .map_err(Arc::new);
+        for pending in waiting.into_iter().rev() {
+            let outcome = match &mut outcomes {
+                Ok(outcomes) => Ok(outcomes.pop().unwrap_or_default()),
+                Err(error) => Err(Arc::clone(error)),
+            };
+            // A caller that has gone away does not wait for its answer.
+            let _ = pending.done.send(outcome);
         }
-        let committed = committed.try_recv().map_err(|_| AppendError::Abandoned)?;
-        committed.map_err(AppendError::Database)
     }
 
     fn lock(&self) -> MutexGuard<'_, Vec<Pending>> {
