@@ -16,7 +16,7 @@ use crate::clock::Clock;
 pub use crate::delivery::Delivered;
 use crate::delivery::{Delivery, DeliveryError, Failed, Outcome};
 use crate::event::HISTORY_MS;
-use crate::store::{Error, Item, Slot, Step, Store};
+use crate::store::{Due, Error, Item, Slot, Step, Store};
 use crate::targets::TargetError;
 
 /// Steps that run at the same time, so that one slow bucket does not hold up the others.
@@ -89,9 +89,9 @@ impl Worker {
     /// what has come in meanwhile is, and soon after events have come in that an event bus waits for.
     pub async fn run(&self, stop: CancellationToken) {
         loop {
-            let next = match self.settle().await {
-                Ok(_) => self.next_due().await.map_err(WorkerError::from),
-                Err(error) => Err(error),
+            let next = {
+                let _turn = self.turn.lock().await;
+                self.run_due(&mut Report::default()).await
             };
             let slot_end = Slot::of(self.clock.now_ms(), self.slot_ms).end_ms;
             let slot_end =
@@ -116,7 +116,9 @@ impl Worker {
     /// Does all that is due now, follow-ups too.
     pub async fn settle(&self) -> Result<Report, WorkerError> {
         let _turn = self.turn.lock().await;
-        self.run_due().await
+        let mut report = Report::default();
+        self.run_due(&mut report).await?;
+        Ok(report)
     }
 
     /// Delivers all that is recorded and wanted now, though its slot has not ended; with `digests` then digests too,
@@ -125,12 +127,11 @@ impl Worker {
         let _turn = self.turn.lock().await;
         let now_ms = self.clock.now_ms();
         self.store.outbox_hurry(now_ms, false).await?;
-        let mut report = self.run_due().await?;
+        let mut report = Report::default();
+        self.run_due(&mut report).await?;
         if digests {
             self.store.outbox_hurry(now_ms, true).await?;
-            let further = self.run_due().await?;
-            report.delivered.extend(further.delivered);
-            report.failed.extend(further.failed);
+            self.run_due(&mut report).await?;
         }
         Ok(report)
     }
@@ -139,8 +140,7 @@ impl Worker {
     pub async fn advance(&self, target: DateTime<Utc>) -> Result<(), WorkerError> {
         let _turn = self.turn.lock().await;
         loop {
-            self.run_due().await?;
-            match self.next_due().await? {
+            match self.run_due(&mut Report::default()).await? {
                 Some(due) if due <= target => self.clock.set(due.max(self.clock.now())),
                 _ => break,
             }
@@ -174,55 +174,60 @@ impl Worker {
         self.given_up.load(Ordering::Relaxed)
     }
 
-    async fn next_due(&self) -> Result<Option<DateTime<Utc>>, Error> {
-        Ok(self
-            .store
-            .outbox_next_due()
-            .await?
-            .and_then(DateTime::from_timestamp_millis))
-    }
-
-    async fn run_due(&self) -> Result<Report, WorkerError> {
-        let mut report = Report::default();
+    /// Does all that is due now, follow-ups too; adds to `report` what that was. Returns when the next step is due.
+    async fn run_due(&self, report: &mut Report) -> Result<Option<DateTime<Utc>>, WorkerError> {
         let mut silent = HashSet::new();
         loop {
             let now_ms = self.clock.now_ms();
-            let mut due = self.store.outbox_due(now_ms, PAGE).await?.into_iter();
-            if due.len() == 0 {
-                self.prune(now_ms).await?;
-                return Ok(report);
+            let next_ms = match self.store.outbox_due(now_ms, PAGE).await? {
+                Due::Now(due) => {
+                    self.run_steps(due, now_ms, &mut silent, report).await?;
+                    continue;
+                }
+                Due::At(next_ms) => Some(next_ms),
+                Due::Never => None,
+            };
+            self.prune(now_ms).await?;
+            return Ok(next_ms.and_then(DateTime::from_timestamp_millis));
+        }
+    }
+
+    /// Runs steps, some at the same time. Those of services that turn out to be `silent` are put off.
+    async fn run_steps(
+        &self,
+        due: Vec<Item>,
+        now_ms: i64,
+        silent: &mut HashSet<&'static str>,
+        report: &mut Report,
+    ) -> Result<(), WorkerError> {
+        let (mut due, mut running) = (due.into_iter(), JoinSet::new());
+        loop {
+            while running.len() < PARALLEL
+                && let Some(item) = due.next()
+            {
+                if silent.contains(service(&item.step)) {
+                    self.put_off(&item, TargetError::TIMEOUT, now_ms).await?;
+                    continue;
+                }
+                let delivery = self.delivery.clone();
+                running.spawn(async move {
+                    let outcome = delivery.run_step(&item, now_ms).await;
+                    (item, outcome)
+                });
             }
-            let mut running = JoinSet::new();
-            loop {
-                while running.len() < PARALLEL
-                    && let Some(item) = due.next()
-                {
-                    if silent.contains(service(&item.step)) {
-                        self.put_off(&item, TargetError::TIMEOUT, now_ms).await?;
-                        continue;
+            match running.join_next().await {
+                Some(Ok((item, outcome))) => {
+                    let outcome = outcome?;
+                    if let Outcome::Retry(Failed { error, .. }) = &outcome
+                        && error == TargetError::TIMEOUT
+                    {
+                        silent.insert(service(&item.step));
                     }
-                    let delivery = self.delivery.clone();
-                    running.spawn(async move {
-                        let outcome = delivery.run_step(&item, now_ms).await;
-                        (item, outcome)
-                    });
+                    self.write_down(&item, outcome, now_ms, report).await?;
                 }
-                let Some(ended) = running.join_next().await else {
-                    break;
-                };
-                match ended {
-                    Ok((item, outcome)) => {
-                        let outcome = outcome?;
-                        if let Outcome::Retry(Failed { error, .. }) = &outcome
-                            && error == TargetError::TIMEOUT
-                        {
-                            silent.insert(service(&item.step));
-                        }
-                        self.write_down(&item, outcome, now_ms, &mut report).await?;
-                    }
-                    // The step's row is untouched, so it would be tried at once for ever; fail the whole run instead.
-                    Err(panic) => return Err(WorkerError::Panic(panic)),
-                }
+                // The step's row is untouched, so it would be tried at once for ever; fail the whole run instead.
+                Some(Err(panic)) => return Err(WorkerError::Panic(panic)),
+                None => return Ok(()),
             }
         }
     }

@@ -66,7 +66,7 @@ fn fields(
         };
         if !sent.is_null() {
             let sent = value(service, Some(member.shape), sent, depth)?;
-            params.insert(member.name.to_string(), sent);
+            params.insert((*member.name).to_owned(), sent);
         }
     }
     Ok(params)

@@ -87,7 +87,7 @@ fn fields(
             Value::String(text) if member.json_value => embedded(text),
             sent => value(service, member.shape, sent, depth)?,
         };
-        params.insert(member.name.to_string(), sent);
+        params.insert((*member.name).to_owned(), sent);
     }
     Ok(params)
 }

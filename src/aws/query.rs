@@ -45,11 +45,14 @@ pub(super) fn parse(
 
 const ROOT: usize = 0;
 
+/// A node with more children finds them by the index.
+const FEW: usize = 16;
+
 /// The keys of a form, split at their dots.
 #[derive(Default)]
 struct Tree<'a> {
     nodes: Vec<Node<'a>>,
-    /// Parent and name to the node.
+    /// Parent and name to the node; of parents with more than [`FEW`] children.
     index: HashMap<(usize, &'a str), usize>,
 }
 
@@ -66,7 +69,7 @@ impl<'a> Tree<'a> {
         // Most parameters have one segment of their own, or two.
         let mut tree = Self {
             nodes: Vec::with_capacity(2 * pairs.len() + 1),
-            index: HashMap::with_capacity(2 * pairs.len()),
+            index: HashMap::new(),
         };
         tree.nodes.push(Node::default());
         for (key, value) in pairs {
@@ -92,20 +95,34 @@ impl<'a> Tree<'a> {
         {
             return last;
         }
-        let new = self.nodes.len();
-        let found = *self.index.entry((parent, name)).or_insert(new);
-        if found == new {
-            self.nodes.push(Node {
-                name,
-                ..Node::default()
-            });
-            self.nodes[parent].children.push(new);
+        if let Some(found) = self.child(parent, name) {
+            return found;
         }
-        found
+        let new = self.nodes.len();
+        self.nodes.push(Node {
+            name,
+            ..Node::default()
+        });
+        self.nodes[parent].children.push(new);
+        let siblings = &self.nodes[parent].children;
+        let not_indexed = match siblings.len() {
+            few if few <= FEW => few,
+            // The first that are too many.
+            many if many == FEW + 1 => 0,
+            many => many - 1,
+        };
+        let named = |&at: &usize| ((parent, self.nodes[at].name), at);
+        self.index.extend(siblings[not_indexed..].iter().map(named));
+        new
     }
 
     fn child(&self, parent: usize, name: &str) -> Option<usize> {
-        self.index.get(&(parent, name)).copied()
+        let children = &self.nodes[parent].children;
+        if children.len() > FEW {
+            return self.index.get(&(parent, name)).copied();
+        }
+        let mut children = children.iter().copied();
+        children.find(|&child| self.nodes[child].name == name)
     }
 
     /// Children that are numbers, in the order of these.
@@ -163,9 +180,10 @@ impl<'t> Reader<'t> {
     fn is_called(&self, member: &Member, default: &str, name: &str) -> bool {
         match (&member.query_name, member.wire_name.as_deref()) {
             (None, Some(wire)) if self.is_ec2 => {
-                let (mut wire, mut name) = (wire.chars(), name.chars());
-                wire.next().map(|first| first.to_ascii_uppercase()) == name.next()
-                    && wire.as_str() == name.as_str()
+                let (wire, name) = (wire.as_bytes(), name.as_bytes());
+                wire.len() == name.len()
+                    && wire.get(1..) == name.get(1..)
+                    && wire.first().map(u8::to_ascii_uppercase) == name.first().copied()
             }
             _ => self.name(member, default) == name,
         }

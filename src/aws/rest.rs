@@ -30,7 +30,7 @@ pub(super) fn request(
         let member = members.find(|m| m.location == Location::Uri && m.wire() == label);
         if let Some(member) = member {
             let value = text::scalar(kind(call, member.shape), &value);
-            params.insert(member.name.to_string(), value);
+            params.insert((*member.name).to_owned(), value);
         }
     }
     query_members(call, structure, parts, &mut params);
@@ -53,7 +53,7 @@ pub(super) fn response(
     let mut params = Params::new();
     let mut members = structure.members.iter();
     if let Some(member) = members.find(|member| member.location == Location::StatusCode) {
-        params.insert(member.name.to_string(), status.as_u16().into());
+        params.insert((*member.name).to_owned(), status.as_u16().into());
     }
     header_members(call, structure, headers, &mut params);
     body_members(call, structure, body, &mut params)?;

@@ -16,8 +16,8 @@ use super::params::{MAX_DEPTH, ParseError};
 use super::route::Call;
 use super::text;
 
-/// Room for this many members is made at once; few structures are sent with more.
-const USUAL_MEMBERS: usize = 8;
+/// Room for this many members is made at once: of the longer structures, as EC2's are, most is sent.
+const USUAL_MEMBERS: usize = 32;
 
 /// A document that is being read: some of its elements are open.
 struct Document<'d> {
@@ -190,7 +190,7 @@ pub(super) fn members(
         Some(member) if Document::open(body)?.0.child()?.is_none() => {
             let mut params = Params::new();
             let value = reader.value(member.shape, &root)?;
-            params.insert(member.name.to_string(), value);
+            params.insert((*member.name).to_owned(), value);
             params
         }
         _ => reader.message(structure, &root, None)?,
@@ -341,7 +341,7 @@ impl<'d> Shapes<'d> {
         for member in structure.members.iter().filter(|m| m.xml_attribute) {
             if let Some(text) = attribute(element, member.wire())? {
                 let kind = &self.service.shape(member.shape).kind;
-                params.insert(member.name.to_string(), text::scalar(kind, &text));
+                params.insert((*member.name).to_owned(), text::scalar(kind, &text));
             }
         }
         Ok(params)
@@ -371,7 +371,7 @@ impl<'d> Shapes<'d> {
             }
             _ => {
                 let value = self.value(member.shape, element)?;
-                params.insert(member.name.to_string(), value);
+                params.insert((*member.name).to_owned(), value);
             }
         }
         Ok(())

@@ -5,6 +5,7 @@
 //! later ones: `{"CreateNatGatewayRequest":{…}}` with the query's names, its XML turned into JSON as `org.json` does,
 //! so that list elements are numbered. Which one an operation has shows in how its model spells `DryRun`.
 
+use serde_json::map::Entry;
 use serde_json::{Value, json};
 
 use super::names::find;
@@ -299,9 +300,12 @@ impl<'a> Layout<'a> {
                 Shown::Value(value) => self.flat_member(shape, member, value),
             };
             // Security groups by id and by name are one set.
-            match (members.get_mut(&name), value) {
-                (Some(Value::Object(set)), Value::Object(more)) => extend_items(set, more),
-                (_, value) => drop(members.insert(name, value)),
+            match (members.entry(name), value) {
+                (Entry::Vacant(slot), value) => drop(slot.insert(value)),
+                (Entry::Occupied(mut slot), value) => match (slot.get_mut(), value) {
+                    (Value::Object(set), Value::Object(more)) => extend_items(set, more),
+                    (slot, value) => *slot = value,
+                },
             }
         }
         if &*shape.name == "IpPermission" {

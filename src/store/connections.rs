@@ -8,7 +8,7 @@ use std::sync::{Arc, PoisonError};
 use std::time::Duration;
 
 use sqlx::sqlite::SqliteConnectOptions;
-use sqlx::{ConnectOptions, SqliteConnection};
+use sqlx::{ConnectOptions, QueryBuilder, Sqlite, SqliteConnection};
 use tokio::sync::{Mutex, OwnedMutexGuard, OwnedSemaphorePermit, Semaphore};
 
 use super::{Error, is_locked};
@@ -53,6 +53,9 @@ pub(crate) struct Writing(OwnedMutexGuard<Writer>);
 /// is rolled back before the next write.
 #[derive(Debug)]
 pub(crate) struct Tx(Writing);
+
+/// Statements that are sent in one trip to the database: none needs what another one answers.
+pub(super) struct Batch(QueryBuilder<Sqlite>);
 
 /// A connection to read from.
 #[derive(Debug)]
@@ -103,6 +106,18 @@ impl Connections {
         Ok(Tx(writing))
     }
 
+    /// Runs a batch that [begins](Batch::begin) a transaction, and commits it.
+    pub(super) async fn run(&self, batch: Batch) -> Result<(), Error> {
+        let mut writing = self.write().await?;
+        // Where a statement fails, those before it are to be rolled back.
+        writing.0.in_transaction = true;
+        let mut tx = Tx(writing);
+        let run = tx.run(batch.and_commit()).await;
+        tx.0.note(&run).await;
+        tx.0.0.in_transaction = run.is_err();
+        run
+    }
+
     pub(super) async fn read(&self) -> Result<Reading, Error> {
         let readers = Arc::clone(&self.readers);
         let permit = Arc::clone(&readers.permits).acquire_owned().await;
@@ -141,9 +156,50 @@ impl Writing {
     }
 }
 
+impl Batch {
+    /// Statements within a transaction.
+    pub(super) fn new() -> Self {
+        Self(QueryBuilder::new(""))
+    }
+
+    /// Statements that are a transaction.
+    pub(super) fn begin() -> Self {
+        Self(QueryBuilder::new("begin immediate"))
+    }
+
+    /// Adds a statement that begins with `sql`; to be continued by the builder, which binds its parameters.
+    pub(super) fn then(&mut self, sql: &'static str) -> &mut QueryBuilder<Sqlite> {
+        if !self.is_empty() {
+            self.0.push("; ");
+        }
+        self.0.push(sql)
+    }
+
+    fn and_commit(mut self) -> Self {
+        self.then("commit");
+        self
+    }
+
+    fn is_empty(&self) -> bool {
+        self.0.sql().as_str().is_empty()
+    }
+}
+
 impl Tx {
-    pub(crate) async fn commit(mut self) -> Result<(), Error> {
-        sqlx::query("commit").execute(&mut *self).await?;
+    pub(super) async fn run(&mut self, mut batch: Batch) -> Result<(), Error> {
+        if !batch.is_empty() {
+            batch.0.build().execute(&mut **self).await?;
+        }
+        Ok(())
+    }
+
+    pub(crate) async fn commit(self) -> Result<(), Error> {
+        self.commit_with(Batch::new()).await
+    }
+
+    /// Runs the last statements and commits.
+    pub(super) async fn commit_with(mut self, batch: Batch) -> Result<(), Error> {
+        self.run(batch.and_commit()).await?;
         self.0.0.in_transaction = false;
         Ok(())
     }

@@ -5,8 +5,9 @@
 //! a digest says is not known here.
 
 use sqlx::sqlite::SqliteRow;
-use sqlx::{FromRow, QueryBuilder, Row};
+use sqlx::{FromRow, Row};
 
+use super::connections::Batch;
 use super::outbox::{Item, Step, done, enqueue};
 use super::{Error, NewEvent, Store, Tx, riders};
 
@@ -169,24 +170,22 @@ impl Store {
         next_ms: Option<i64>,
         now_ms: i64,
     ) -> Result<(), Error> {
-        let mut tx = self.begin().await?;
-        digests_insert(&mut tx, digests).await?;
+        let mut batch = Batch::begin();
+        digests_insert(&mut batch, digests);
         if !files.is_empty() {
             let ids: Vec<i64> = files.iter().map(|file| file.id).collect();
             let ids = serde_json::to_string(&ids).map_err(|error| Error::Encode(error.into()))?;
-            sqlx::query(
-                "update log_file set awaits = null where id in (select value from json_each($1))",
-            )
-            .bind(ids)
-            .execute(&mut *tx)
-            .await?;
+            batch
+                .then("update log_file set awaits = null where id in (select value from json_each(")
+                .push_bind(ids)
+                .push("))");
         }
         // Before the next one is enqueued, which is known by the same name.
-        done(&mut tx, item).await?;
+        done(&mut batch, item);
         if let Step::Digest { run_id, .. } = item.step {
-            run_go_on(&mut tx, run_id, next_ms, now_ms).await?;
+            run_go_on(&mut batch, run_id, next_ms, now_ms)?;
         }
-        tx.commit().await
+        self.connections.run(batch).await
     }
 
     pub async fn digest_get(&self, id: i64) -> Result<Option<Digest>, Error> {
@@ -204,19 +203,14 @@ impl Store {
         records: Vec<NewEvent>,
         now_ms: i64,
     ) -> Result<(), Error> {
-        let delivered = sqlx::query("update digest set delivered_ms = $2 where digest_id = $1")
-            .bind(digest.id)
-            .bind(now_ms);
-        if records.is_empty() {
-            delivered
-                .execute(&mut *self.connections.write().await?)
-                .await?;
-            return Ok(());
-        }
-        let mut tx = self.begin().await?;
-        riders::store(&mut tx, records).await?;
-        delivered.execute(&mut *tx).await?;
-        tx.commit().await
+        let mut batch = Batch::begin();
+        riders::store(&mut batch, &records);
+        batch
+            .then("update digest set delivered_ms = ")
+            .push_bind(now_ms)
+            .push(" where digest_id = ")
+            .push_bind(digest.id);
+        self.connections.run(batch).await
     }
 
     /// Forgets a digest that cannot be delivered.
@@ -296,7 +290,14 @@ async fn run_begin(tx: &mut Tx, trail_id: i64, now_ms: i64) -> Result<(), Error>
     .fetch_one(&mut **tx)
     .await?;
     let end_ms = start_ms + Run::HOUR_MS;
-    enqueue(tx, &[Step::Digest { run_id, end_ms }], end_ms, now_ms).await
+    let mut batch = Batch::new();
+    enqueue(
+        &mut batch,
+        &[Step::Digest { run_id, end_ms }],
+        end_ms,
+        now_ms,
+    )?;
+    tx.run(batch).await
 }
 
 async fn run_end(tx: &mut Tx, run_id: i64, change: Change, ending: Ending) -> Result<(), Error> {
@@ -325,34 +326,34 @@ async fn run_end(tx: &mut Tx, run_id: i64, change: Change, ending: Ending) -> Re
 }
 
 /// Enqueues the next digest of a run, or closes it.
-async fn run_go_on(
-    tx: &mut Tx,
+fn run_go_on(
+    batch: &mut Batch,
     run_id: i64,
     next_ms: Option<i64>,
     now_ms: i64,
 ) -> Result<(), Error> {
     let Some(end_ms) = next_ms else {
-        sqlx::query("update digest_run set is_closed = 1 where digest_run_id = $1")
-            .bind(run_id)
-            .execute(&mut **tx)
-            .await?;
+        batch
+            .then("update digest_run set is_closed = 1 where digest_run_id = ")
+            .push_bind(run_id);
         return Ok(());
     };
-    // It may have ended while this digest was made.
-    let last_ms: Option<i64> =
-        sqlx::query_scalar("select last_ms from digest_run where digest_run_id = $1")
-            .bind(run_id)
-            .fetch_one(&mut **tx)
-            .await?;
     let step = Step::Digest { run_id, end_ms };
-    enqueue(tx, &[step], last_ms.unwrap_or(end_ms), now_ms).await
+    enqueue(batch, std::slice::from_ref(&step), end_ms, now_ms)?;
+    // It may have ended while this digest was made.
+    batch
+        .then("update outbox set due_ms = last_ms from digest_run where last_ms is not null and digest_run_id = ")
+        .push_bind(run_id)
+        .push(" and dedupe = ")
+        .push_bind(step.dedupe());
+    Ok(())
 }
 
-async fn digests_insert(tx: &mut Tx, digests: &[Digest]) -> Result<(), Error> {
+fn digests_insert(batch: &mut Batch, digests: &[Digest]) {
     if digests.is_empty() {
-        return Ok(());
+        return;
     }
-    let mut query = QueryBuilder::new(
+    let query = batch.then(
         "insert into digest (trail_id, trail_arn, account, region, bucket, key, body, sha256, signature, is_backfill,
                              digest_run_id, end_ms, made_ms) ",
     );
@@ -371,8 +372,6 @@ async fn digests_insert(tx: &mut Tx, digests: &[Digest]) -> Result<(), Error> {
             .push_bind(digest.end_ms)
             .push_bind(digest.made_ms);
     });
-    query.build().execute(&mut **tx).await?;
-    Ok(())
 }
 
 impl Run {

@@ -8,6 +8,7 @@ use std::sync::atomic::Ordering;
 use sqlx::sqlite::SqliteRow;
 use sqlx::{FromRow, QueryBuilder, Row};
 
+use super::connections::Batch;
 use super::outbox::{done, enqueue, text};
 use super::{Error, Item, Step, Store};
 
@@ -112,7 +113,8 @@ impl Store {
             .build_query_as()
             .fetch_all(&mut *tx)
             .await?;
-        enqueue(&mut tx, &choose(&candidates), now_ms, now_ms).await?;
+        let mut batch = Batch::new();
+        enqueue(&mut batch, &choose(&candidates), now_ms, now_ms)?;
         let looked_at = match candidates.last() {
             Some(last) if candidates.len() >= GATHER as usize => last.id,
             _ => last,
@@ -129,24 +131,25 @@ impl Store {
         .fetch_optional(&mut *tx)
         .await?;
         match more {
-            None => done(&mut tx, item).await?,
+            None => done(&mut batch, item),
             Some(first_event) => {
                 let step = Step::GatherEvents {
                     account: account.clone(),
                     region: region.clone(),
                     first_event,
                 };
-                sqlx::query(
-                    "update outbox set step = $2, due_ms = $3, created_ms = $3, attempts = 0 where id = $1",
-                )
-                .bind(item.id)
-                .bind(text(&step)?)
-                .bind(now_ms)
-                .execute(&mut *tx)
-                .await?;
+                batch
+                    .then("update outbox set attempts = 0, step = ")
+                    .push_bind(text(&step)?)
+                    .push(", due_ms = ")
+                    .push_bind(now_ms)
+                    .push(", created_ms = ")
+                    .push_bind(now_ms)
+                    .push(" where id = ")
+                    .push_bind(item.id);
             }
         }
-        tx.commit().await
+        tx.commit_with(batch).await
     }
 
     /// The events with these ids, in order.

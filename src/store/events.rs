@@ -222,7 +222,10 @@ async fn append(
         // One statement is its own transaction. It is tried without asking what it stored: a row of an answer would
         // wake the caller before the commit and once more after it, and duplicates are rare.
         let mut writing = connections.write().await?;
-        let stored = insertion(&events, "").build().execute(&mut *writing).await;
+        let stored = insert(&mut QueryBuilder::new(""), &events)
+            .build()
+            .execute(&mut *writing)
+            .await;
         writing.note(&stored).await;
         drop(writing);
         match stored {
@@ -238,13 +241,11 @@ async fn append(
     let mut newest = 0;
     let mut tx = connections.begin().await?;
     for rows in events.chunks(ROWS) {
-        let inserted: Vec<(i64, String)> = insertion(
-            rows,
-            " on conflict (event_id) do nothing returning id, event_id",
-        )
-        .build_query_as()
-        .fetch_all(&mut *tx)
-        .await?;
+        let inserted: Vec<(i64, String)> = insert(&mut QueryBuilder::new(""), rows)
+            .push(" on conflict (event_id) do nothing returning id, event_id")
+            .build_query_as()
+            .fetch_all(&mut *tx)
+            .await?;
         newest = inserted.last().map_or(newest, |&(id, _)| id);
         stored.extend(inserted.into_iter().map(|(_, event_id)| event_id));
     }
@@ -266,9 +267,12 @@ async fn append(
         .collect())
 }
 
-/// The statement that inserts events, with `ending` after its rows. The cuts of their slots are written by a trigger.
-pub(super) fn insertion(events: &[&NewEvent], ending: &'static str) -> QueryBuilder<Sqlite> {
-    let mut query = QueryBuilder::new(
+/// Adds the statement that inserts events. The cuts of their slots are written by a trigger.
+pub(super) fn insert<'q>(
+    query: &'q mut QueryBuilder<Sqlite>,
+    events: &[&NewEvent],
+) -> &'q mut QueryBuilder<Sqlite> {
+    query.push(
         "insert into event (event_id, account, region, time_ms, slot_start_ms, slot_end_ms, source, name, read_only,
                             category, user_name, access_key_id, resources, record, takers) ",
     );
@@ -288,9 +292,7 @@ pub(super) fn insertion(events: &[&NewEvent], ending: &'static str) -> QueryBuil
             .push_bind(json_list(&event.resources))
             .push_bind(&event.record)
             .push_bind((!event.takers.is_empty()).then(|| json_list(&event.takers)));
-    });
-    query.push(ending);
-    query
+    })
 }
 
 /// A list that cannot fail to be JSON: of numbers, or of structures of strings.

@@ -40,7 +40,7 @@ pub use embedded::*;
 pub use event_bus::BusCandidate;
 pub use events::{AppendError, Appended, ExportFilter, NewEvent, Slot};
 pub use identities::IamUser;
-pub use outbox::{Backlog, Candidate, CutFile, Item, LogFile, LogFileRecord, Partition, Step};
+pub use outbox::{Backlog, Candidate, CutFile, Due, Item, LogFile, LogFileRecord, Partition, Step};
 pub use search::{EventAttribute, EventFilter, EventRow};
 pub use status::{DeliveryStatus, Outcome};
 pub use trails::*;

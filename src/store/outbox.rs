@@ -8,6 +8,7 @@ use serde::{Deserialize, Serialize};
 use sqlx::sqlite::SqliteRow;
 use sqlx::{FromRow, QueryBuilder, Row};
 
+use super::connections::Batch;
 use super::{Error, NewEvent, Store, Tx, riders};
 
 /// Something to be done. Cuts are enqueued by a trigger, with the first event that a trail takes of a slot.
@@ -85,11 +86,20 @@ impl Step {
     }
 }
 
+/// What is due.
+#[derive(Clone, Debug)]
+pub enum Due {
+    Now(Vec<Item>),
+    At(i64),
+    Never,
+}
+
 /// A row of the outbox.
 #[derive(Clone, Debug)]
 pub struct Item {
     pub id: i64,
     pub step: Step,
+    pub due_ms: i64,
     pub created_ms: i64,
     /// Tries that failed.
     pub attempts: u32,
@@ -101,6 +111,7 @@ impl FromRow<'_, SqliteRow> for Item {
         Ok(Self {
             id: row.try_get("id")?,
             step: serde_json::from_str(&step).map_err(|error| Error::Decode(Box::new(error)))?,
+            due_ms: row.try_get("due_ms")?,
             created_ms: row.try_get("created_ms")?,
             attempts: row.try_get("attempts")?,
         })
@@ -190,6 +201,9 @@ pub trait Partition: Send {
 /// Steps enqueued by one statement.
 const ENQUEUED: usize = 100;
 
+/// Log files inserted by one statement.
+const INSERTED: usize = 100;
+
 /// Events read at a time while they are cut.
 const CUT: u32 = 10_000;
 
@@ -232,8 +246,8 @@ pub(super) fn text(step: &Step) -> Result<String, Error> {
 }
 
 /// Enqueues steps, but for those of a kind of which there is one at a time and that one waits already.
-pub(super) async fn enqueue(
-    tx: &mut Tx,
+pub(super) fn enqueue(
+    batch: &mut Batch,
     steps: &[Step],
     due_ms: i64,
     now_ms: i64,
@@ -243,7 +257,8 @@ pub(super) async fn enqueue(
             .iter()
             .map(|step| Ok((text(step)?, step)))
             .collect::<Result<_, Error>>()?;
-        QueryBuilder::new("insert into outbox (step, dedupe, waits, due_ms, created_ms) ")
+        batch
+            .then("insert into outbox (step, dedupe, waits, due_ms, created_ms) ")
             .push_values(rows, |mut row, (text, step)| {
                 row.push_bind(text)
                     .push_bind(step.dedupe())
@@ -251,33 +266,62 @@ pub(super) async fn enqueue(
                     .push_bind(due_ms)
                     .push_bind(now_ms);
             })
-            .push(" on conflict (dedupe) do nothing")
-            .build()
-            .execute(&mut **tx)
-            .await?;
+            .push(" on conflict (dedupe) do nothing");
     }
     Ok(())
 }
 
-pub(super) async fn done(tx: &mut Tx, item: &Item) -> Result<(), Error> {
-    sqlx::query("delete from outbox where id = $1")
-        .bind(item.id)
-        .execute(&mut **tx)
-        .await?;
+pub(super) fn done(batch: &mut Batch, item: &Item) {
+    batch
+        .then("delete from outbox where id = ")
+        .push_bind(item.id);
+}
+
+/// Stores log files and gives them their ids.
+async fn log_files_insert(tx: &mut Tx, cut: &mut [CutFile]) -> Result<(), Error> {
+    for cut in cut.chunks_mut(INSERTED) {
+        let mut query = QueryBuilder::new(
+            "insert into log_file (trail_id, account, region, bucket, key, first_event, last_event, slot_start_ms,
+                                   slot_end_ms, events, oldest_ms, newest_ms) ",
+        );
+        query.push_values(&*cut, |mut row, CutFile { file, .. }| {
+            row.push_bind(file.trail_id)
+                .push_bind(&file.account)
+                .push_bind(&file.region)
+                .push_bind(&file.bucket)
+                .push_bind(&file.key)
+                .push_bind(file.first_event)
+                .push_bind(file.last_event)
+                .push_bind(file.slot_start_ms)
+                .push_bind(file.slot_end_ms)
+                .push_bind(file.events)
+                .push_bind(file.oldest_ms)
+                .push_bind(file.newest_ms);
+        });
+        let inserted = query.build().execute(&mut **tx).await?;
+        // Rows of one statement follow each other, and nothing else writes.
+        for (id, cut) in (0..=inserted.last_insert_rowid())
+            .rev()
+            .zip(cut.iter_mut().rev())
+        {
+            cut.file.id = id;
+        }
+    }
     Ok(())
 }
 
 impl Store {
     /// Up to `limit` steps that are due, the earliest first; one that waits for others only when none of those is left,
-    /// and by itself.
-    pub async fn outbox_due(&self, now_ms: i64, limit: u32) -> Result<Vec<Item>, Error> {
-        sqlx::query_as(
-            "with ready as (
+    /// and by itself. Where none is due, when the next one is.
+    pub async fn outbox_due(&self, now_ms: i64, limit: u32) -> Result<Due, Error> {
+        let earliest: Vec<Item> = sqlx::query_as(
+            "with until (ms) as (select max($1, coalesce((select min(due_ms) from outbox), $1))),
+             ready as (
                  select id, due_ms, step, created_ms, attempts from outbox
-                 where waits = 0 and due_ms <= $1 order by due_ms, id limit $2
+                 where waits = 0 and due_ms <= (select ms from until) order by due_ms, id limit $2
              ), waiting as (
                  select id, due_ms, step, created_ms, attempts from outbox
-                 where waits = 1 and due_ms <= $1 and not exists (select 1 from ready)
+                 where waits = 1 and due_ms <= (select ms from until) and not exists (select 1 from ready)
                  order by due_ms, id limit min($2, 1)
              )
              select * from ready union all select * from waiting order by due_ms, id",
@@ -285,14 +329,12 @@ impl Store {
         .bind(now_ms)
         .bind(limit)
         .fetch_all(&mut *self.connections.read().await?)
-        .await
-    }
-
-    /// When the next step is due.
-    pub async fn outbox_next_due(&self) -> Result<Option<i64>, Error> {
-        sqlx::query_scalar("select min(due_ms) from outbox")
-            .fetch_one(&mut *self.connections.read().await?)
-            .await
+        .await?;
+        Ok(match earliest.first() {
+            None => Due::Never,
+            Some(first) if first.due_ms > now_ms => Due::At(first.due_ms),
+            Some(_) => Due::Now(earliest),
+        })
     }
 
     /// Makes every step due now that is due later: cuts before their slot has ended, and what is to be tried again;
@@ -321,9 +363,11 @@ impl Store {
 
     /// A step that is done and has no outcome to keep, or is given up.
     pub async fn outbox_done(&self, item: &Item) -> Result<(), Error> {
-        let mut tx = self.begin().await?;
-        done(&mut tx, item).await?;
-        tx.commit().await
+        sqlx::query("delete from outbox where id = $1")
+            .bind(item.id)
+            .execute(&mut *self.connections.write().await?)
+            .await?;
+        Ok(())
     }
 
     /// Ends a step that others follow.
@@ -333,10 +377,10 @@ impl Store {
         next: &[Step],
         now_ms: i64,
     ) -> Result<(), Error> {
-        let mut tx = self.begin().await?;
-        enqueue(&mut tx, next, now_ms, now_ms).await?;
-        done(&mut tx, item).await?;
-        tx.commit().await
+        let mut batch = Batch::begin();
+        enqueue(&mut batch, next, now_ms, now_ms)?;
+        done(&mut batch, item);
+        self.connections.run(batch).await
     }
 
     /// Ends a cut: `partition` makes log files of the events that it takes, with the riders that go along, and each
@@ -387,34 +431,16 @@ impl Store {
         for rider in riders::waiting(&mut tx, *trail_id).await? {
             partition.rider(rider);
         }
-        let mut steps = Vec::new();
-        for CutFile { mut file, riders } in partition.files() {
-            file.id = sqlx::query(
-                "insert into log_file (trail_id, account, region, bucket, key, first_event, last_event,
-                                       slot_start_ms, slot_end_ms, events, oldest_ms, newest_ms)
-                 values ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12)",
-            )
-            .bind(file.trail_id)
-            .bind(&file.account)
-            .bind(&file.region)
-            .bind(&file.bucket)
-            .bind(&file.key)
-            .bind(file.first_event)
-            .bind(file.last_event)
-            .bind(file.slot_start_ms)
-            .bind(file.slot_end_ms)
-            .bind(file.events)
-            .bind(file.oldest_ms)
-            .bind(file.newest_ms)
-            .execute(&mut *tx)
-            .await?
-            .last_insert_rowid();
-            riders::board(&mut tx, *trail_id, file.id, &riders).await?;
-            steps.extend(next(&file));
+        let (mut steps, mut batch) = (Vec::new(), Batch::new());
+        let mut cut = partition.files();
+        log_files_insert(&mut tx, &mut cut).await?;
+        for CutFile { file, riders } in &cut {
+            riders::board(&mut batch, *trail_id, file.id, riders);
+            steps.extend(next(file));
         }
-        enqueue(&mut tx, &steps, now_ms, now_ms).await?;
-        done(&mut tx, item).await?;
-        tx.commit().await
+        enqueue(&mut batch, &steps, now_ms, now_ms)?;
+        done(&mut batch, item);
+        tx.commit_with(batch).await
     }
 
     pub async fn log_file_get(&self, id: i64) -> Result<Option<LogFile>, Error> {
@@ -490,17 +516,18 @@ impl Store {
             return Ok(());
         }
         let mut tx = self.begin().await?;
+        let mut batch = Batch::new();
         if delivered.execute(&mut *tx).await?.rows_affected() > 0 {
-            riders::store(&mut tx, records).await?;
+            riders::store(&mut batch, &records);
             if let Some(topic_arn) = topic_arn {
                 let step = Step::Notify {
                     log_file_id: file.id,
                     topic_arn,
                 };
-                enqueue(&mut tx, &[step], now_ms, now_ms).await?;
+                enqueue(&mut batch, &[step], now_ms, now_ms)?;
             }
         }
-        tx.commit().await
+        tx.commit_with(batch).await
     }
 
     /// Ends a notification, with the record of its call.
@@ -509,10 +536,10 @@ impl Store {
         item: &Item,
         records: Vec<NewEvent>,
     ) -> Result<(), Error> {
-        let mut tx = self.begin().await?;
-        riders::store(&mut tx, records).await?;
-        done(&mut tx, item).await?;
-        tx.commit().await
+        let mut batch = Batch::begin();
+        riders::store(&mut batch, &records);
+        done(&mut batch, item);
+        self.connections.run(batch).await
     }
 
     /// What waits to be written and what never will be, by trail; trails that have neither are left out, and so is

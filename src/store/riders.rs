@@ -4,32 +4,30 @@
 //! file. It is stored with the outcome of the step that it tells of, waits for each trail that takes it, and goes into
 //! that trail's next file of its account and region that is cut for other events.
 
-use super::events::insertion;
+use super::connections::Batch;
+use super::events::insert;
 use super::outbox::Candidate;
 use super::{Error, NewEvent, Tx};
 
-/// Stores records of own deliveries in the transaction that ends their step. One that is there already, since the step
-/// runs again, is not stored twice.
-pub(super) async fn store(tx: &mut Tx, records: Vec<NewEvent>) -> Result<(), Error> {
-    for mut record in records {
-        // Not in the event's row: there they would ask for a cut.
-        let takers = std::mem::take(&mut record.takers);
-        insertion(&[&record], " on conflict (event_id) do nothing")
-            .build()
-            .execute(&mut **tx)
-            .await?;
-        for trail_id in takers {
-            sqlx::query(
-                "insert into rider (trail_id, event) select $1, id from event where event_id = $2
-                 on conflict do nothing",
-            )
-            .bind(trail_id)
-            .bind(&record.event_id)
-            .execute(&mut **tx)
-            .await?;
+/// Stores records of own deliveries with what ends their step. One that is there already, since the step runs again, is
+/// not stored twice.
+pub(super) fn store(batch: &mut Batch, records: &[NewEvent]) {
+    for record in records {
+        // Its takers stand elsewhere: in the event's row they would ask for a cut.
+        let untaken = NewEvent {
+            takers: Vec::new(),
+            ..record.clone()
+        };
+        insert(batch.then(""), &[&untaken]).push(" on conflict (event_id) do nothing");
+        for trail_id in &record.takers {
+            batch
+                .then("insert into rider (trail_id, event) select ")
+                .push_bind(*trail_id)
+                .push(", id from event where event_id = ")
+                .push_bind(record.event_id.clone())
+                .push(" on conflict do nothing");
         }
     }
-    Ok(())
 }
 
 /// The records that wait for a file of the trail.
@@ -45,19 +43,14 @@ pub(super) async fn waiting(tx: &mut Tx, trail_id: i64) -> Result<Vec<Candidate>
 }
 
 /// Puts records into a log file of the trail.
-pub(super) async fn board(
-    tx: &mut Tx,
-    trail_id: i64,
-    log_file_id: i64,
-    events: &[i64],
-) -> Result<(), Error> {
+pub(super) fn board(batch: &mut Batch, trail_id: i64, log_file_id: i64, events: &[i64]) {
     for event in events {
-        sqlx::query("update rider set log_file_id = $3 where trail_id = $1 and event = $2")
-            .bind(trail_id)
-            .bind(event)
-            .bind(log_file_id)
-            .execute(&mut **tx)
-            .await?;
+        batch
+            .then("update rider set log_file_id = ")
+            .push_bind(log_file_id)
+            .push(" where trail_id = ")
+            .push_bind(trail_id)
+            .push(" and event = ")
+            .push_bind(*event);
     }
-    Ok(())
 }

@@ -4,7 +4,7 @@ use aws_sdk_cloudtrail::types::{EventSelector, ReadWriteType};
 use chrono::TimeDelta;
 use serde_json::{Value, json};
 
-use crate::support::{ACCOUNT, TestApp, names};
+use crate::support::{ACCOUNT, TestApp, due, names};
 
 #[tokio::test]
 async fn a_slot_becomes_one_log_file() {
@@ -205,12 +205,7 @@ async fn a_restart_goes_on_between_any_two_steps() {
         app.logging_trail().await;
         let later = app.now() + TimeDelta::minutes(5);
         for _ in 0..steps_done {
-            let due = app
-                .app
-                .store
-                .outbox_due(later.timestamp_millis(), 1)
-                .await
-                .unwrap();
+            let due = due(&app.app.store, later.timestamp_millis(), 1).await;
             let step = app
                 .app
                 .worker
@@ -263,10 +258,10 @@ async fn a_step_that_runs_twice_writes_the_same_object() {
     app.app.clock.set(app.now() + TimeDelta::minutes(5));
     let delivery = &app.app.worker.delivery;
     let now_ms = app.app.clock.now_ms();
-    let cut = store.outbox_due(now_ms, 10).await.unwrap();
+    let cut = due(store, now_ms, 10).await;
     assert_eq!(cut.len(), 1);
     delivery.run_step(&cut[0], now_ms).await.unwrap();
-    let upload = store.outbox_due(now_ms, 10).await.unwrap();
+    let upload = due(store, now_ms, 10).await;
     assert_eq!(upload.len(), 1);
     for _ in 0..2 {
         delivery.run_step(&upload[0], now_ms).await.unwrap();

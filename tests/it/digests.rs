@@ -9,7 +9,7 @@ use localtrail::store::Step;
 use serde_json::{Value, json};
 use sha2::{Digest as _, Sha256};
 
-use crate::support::{ACCOUNT, TestApp};
+use crate::support::{ACCOUNT, TestApp, due};
 
 /// A digest as it lies in the bucket.
 struct Digest {
@@ -437,7 +437,7 @@ async fn a_restart_between_any_two_steps_makes_the_same_chain() {
         let later_ms = later.timestamp_millis();
         let mut twice = None;
         for _ in 0..steps_done {
-            let due = app.app.store.outbox_due(later_ms, 1).await.unwrap();
+            let due = due(&app.app.store, later_ms, 1).await;
             let delivery = &app.app.worker.delivery;
             delivery.run_step(&due[0], later_ms).await.unwrap();
             twice = Some(due[0].clone());

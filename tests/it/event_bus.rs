@@ -4,7 +4,7 @@ use chrono::{DateTime, TimeDelta};
 use serde_json::{Value, json};
 
 use crate::support::stub::{Call, Stub, error};
-use crate::support::{ACCOUNT, TestApp, names};
+use crate::support::{ACCOUNT, TestApp, due, names};
 
 /// An EventBridge with a rule in this state on every bus.
 async fn service(state: &'static str) -> Stub {
@@ -111,8 +111,8 @@ async fn events_that_no_trail_takes_ask_nobody() {
     assert_eq!(events.take("ListRules").len(), 0);
     let alone = TestApp::new().await;
     alone.logging_trail().await;
-    let due = alone.app.store.outbox_due(alone.app.clock.now_ms(), 9);
-    assert!(due.await.unwrap().is_empty());
+    let due = due(&alone.app.store, alone.app.clock.now_ms(), 9).await;
+    assert!(due.is_empty());
 }
 
 #[tokio::test]

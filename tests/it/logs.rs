@@ -7,7 +7,7 @@ use chrono::{DateTime, TimeDelta};
 use serde_json::{Value, json};
 
 use crate::support::stub::{Call, Stub, error};
-use crate::support::{ACCOUNT, TestApp, names};
+use crate::support::{ACCOUNT, TestApp, due, names};
 
 const GROUP: &str = "arn:aws:logs:us-east-1:111122223333:log-group:CloudTrail/logs:*";
 const ROLE: &str = "arn:aws:iam::111122223333:role/logs";
@@ -225,9 +225,9 @@ async fn a_step_that_runs_twice_repeats_its_own_batch_alone() {
     app.app.clock.set(app.now() + TimeDelta::minutes(5));
     let now_ms = app.app.clock.now_ms();
     let delivery = &app.app.worker.delivery;
-    let cut = app.app.store.outbox_due(now_ms, 10).await.unwrap();
+    let cut = due(&app.app.store, now_ms, 10).await;
     delivery.run_step(&cut[0], now_ms).await.unwrap();
-    let steps = app.app.store.outbox_due(now_ms, 10).await.unwrap();
+    let steps = due(&app.app.store, now_ms, 10).await;
     assert_eq!(steps.len(), 2);
     for _ in 0..2 {
         delivery.run_step(&steps[1], now_ms).await.unwrap();

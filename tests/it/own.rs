@@ -5,7 +5,7 @@ use aws_sdk_cloudtrail::types::{AdvancedEventSelector, AdvancedFieldSelector};
 use chrono::TimeDelta;
 use serde_json::{Value, json};
 
-use crate::support::{ACCOUNT, TestApp, names};
+use crate::support::{ACCOUNT, TestApp, due, names};
 
 const TOPIC: &str = "arn:aws:sns:us-east-1:111122223333:notes";
 
@@ -147,7 +147,7 @@ async fn an_upload_that_runs_twice_is_recorded_once() {
     let now_ms = app.app.clock.now_ms();
     for steps in [1, 2] {
         // The cut, then the upload: each step once more after it is done.
-        let due = store.outbox_due(now_ms, 10).await.unwrap();
+        let due = due(store, now_ms, 10).await;
         assert_eq!(due.len(), 1);
         for _ in 0..steps {
             delivery.run_step(&due[0], now_ms).await.unwrap();

@@ -7,7 +7,7 @@ use axum::http::StatusCode;
 use chrono::TimeDelta;
 use serde_json::{Value, json};
 
-use crate::support::{ACCOUNT, TestApp, allow, names};
+use crate::support::{ACCOUNT, TestApp, allow, due, names};
 
 const TRAIL: &str = "arn:aws:cloudtrail:us-east-1:111122223333:trail/main";
 const WRITE: [&str; 2] = ["s3:GetBucketAcl", "s3:PutObject"];
@@ -310,12 +310,7 @@ async fn the_last_files_of_a_deleted_trail_are_written_as_that_trails() {
     make.send().await.unwrap();
     sdk.start_logging().name("main").send().await.unwrap();
     app.app.clock.set(app.now() + TimeDelta::minutes(5));
-    let cut = app
-        .app
-        .store
-        .outbox_due(app.now().timestamp_millis(), 1)
-        .await
-        .unwrap();
+    let cut = due(&app.app.store, app.now().timestamp_millis(), 1).await;
     let now_ms = app.now().timestamp_millis();
     app.app
         .worker

@@ -29,6 +29,7 @@ use localtrail::app::App;
 use localtrail::config::CommandLine;
 use localtrail::embedded::Caller;
 use localtrail::http::router;
+use localtrail::store::{Due, Item, Store};
 use localtrail::worker::Report;
 use serde_json::{Value, json};
 use tower_service::Service;
@@ -302,6 +303,14 @@ fn keys(listed: &[u8]) -> Vec<String> {
         .skip(1)
         .map(|rest| rest.split("</Key>").next().unwrap().to_owned())
         .collect()
+}
+
+/// Up to `limit` steps that are due.
+pub(crate) async fn due(store: &Store, now_ms: i64, limit: u32) -> Vec<Item> {
+    match store.outbox_due(now_ms, limit).await.unwrap() {
+        Due::Now(items) => items,
+        Due::At(_) | Due::Never => Vec::new(),
+    }
 }
 
 /// The records of a log file.
