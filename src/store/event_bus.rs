@@ -108,7 +108,7 @@ impl Store {
             .push_bind(account)
             .push(" and region = ")
             .push_bind(region)
-            .push(" order by id limit ")
+            .push(" order by id limit 0 + ")
             .push_bind(GATHER)
             .build_query_as()
             .fetch_all(&mut *tx)

@@ -196,7 +196,7 @@ impl Store {
         if let Some(until) = filter.until_ms {
             query.push(" and time_ms <= ").push_bind(until);
         }
-        query.push(" order by id limit ").push_bind(limit);
+        query.push(" order by id limit 0 + ").push_bind(limit);
         query
             .build_query_as()
             .fetch_all(&mut *self.connections.read().await?)

@@ -3,6 +3,9 @@
 //! Many readers, one writer: reads go to read-only connections, writes to one connection, each in a transaction of its
 //! own. Methods are named noun first (`trail_insert`, `event_page`) and take times as arguments (milliseconds
 //! since the epoch, UTC): the store reads no clock. It knows what an event is, not why one is kept.
+//!
+//! Statements are prepared once. SQLite would prepare one anew each time it is run if its limit were a bare parameter,
+//! whose value it then plans by: hence `limit 0 + $1`.
 
 mod connections;
 mod digests;
@@ -239,6 +242,30 @@ pub fn is_unique_violation(error: &sqlx::Error) -> bool {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn no_statement_is_planned_by_the_value_of_its_limit() {
+        let mut folders = vec![Path::new(env!("CARGO_MANIFEST_DIR")).join("src/store")];
+        let mut limits = 0;
+        while let Some(folder) = folders.pop() {
+            for entry in std::fs::read_dir(folder).unwrap() {
+                let path = entry.unwrap().path();
+                if path.is_dir() {
+                    folders.push(path);
+                    continue;
+                }
+                let text = std::fs::read_to_string(&path).unwrap_or_default();
+                let code = text.split("#[cfg(test)]").next().unwrap_or_default();
+                for (at, word) in code.match_indices(" limit ") {
+                    let parameter = &code[at + word.len()..];
+                    let is_bare = parameter.starts_with(['$', '?', '"']);
+                    assert!(!is_bare, "{}: {parameter:.40}", path.display());
+                    limits += usize::from(parameter.starts_with("0 + "));
+                }
+            }
+        }
+        assert!(limits > 10);
+    }
 
     #[tokio::test]
     async fn commits_wait_for_the_disk_as_the_lifetime_says() {

@@ -318,7 +318,7 @@ impl Store {
             "with until (ms) as (select max($1, coalesce((select min(due_ms) from outbox), $1))),
              ready as (
                  select id, due_ms, step, created_ms, attempts from outbox
-                 where waits = 0 and due_ms <= (select ms from until) order by due_ms, id limit $2
+                 where waits = 0 and due_ms <= (select ms from until) order by due_ms, id limit 0 + $2
              ), waiting as (
                  select id, due_ms, step, created_ms, attempts from outbox
                  where waits = 1 and due_ms <= (select ms from until) and not exists (select 1 from ready)
@@ -410,7 +410,7 @@ impl Store {
                 "select id, account, region, time_ms, length(record) as bytes from event
                  where id >= $1 and slot_start_ms = $2 and slot_end_ms = $3 and takers is not null
                    and exists (select 1 from json_each(takers) where value = $4)
-                 order by id limit $5",
+                 order by id limit 0 + $5",
             )
             .bind(from)
             .bind(slot_start_ms)
@@ -465,7 +465,7 @@ impl Store {
              union all
              select e.id, e.time_ms, e.record from rider r join event e on e.id = r.event
              where r.log_file_id = $10 and r.event > $2
-             order by 1 limit $9",
+             order by 1 limit 0 + $9",
         )
         .bind(file.first_event)
         .bind(after)

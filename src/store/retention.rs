@@ -33,7 +33,7 @@ impl Store {
         let mut pruned = 0;
         loop {
             let done = sqlx::query(
-                "delete from event where id in (select id from event where id < $1 order by id limit $2)",
+                "delete from event where id in (select id from event where id < $1 order by id limit 0 + $2)",
             )
             .bind(keep_from)
             .bind(BATCH)

@@ -201,7 +201,7 @@ impl Store {
             query.push(" and ").push_bind(filter.until_ms);
             query.push(" and (time_ms, event) < (").push_bind(before_ms);
             query.push(", ").push_bind(before);
-            query.push(") order by time_ms desc, event desc limit ");
+            query.push(") order by time_ms desc, event desc limit 0 + ");
             query.push_bind(limit).push(") union all ");
         }
         query.push("select * from (select e.time_ms, e.id from event e where e.category = 'Management' and e.account = ");
@@ -219,11 +219,11 @@ impl Store {
             .push(" and (e.time_ms, e.id) < (")
             .push_bind(before_ms);
         query.push(", ").push_bind(before);
-        query.push(") order by e.time_ms desc, e.id desc limit ");
+        query.push(") order by e.time_ms desc, e.id desc limit 0 + ");
         query.push_bind(limit).push(
             ")) select e.id, e.event_id, e.time_ms, e.source, e.name, e.read_only, e.user_name, e.access_key_id,
                        e.resources, e.record
-                from found join event e on e.id = found.id order by found.time_ms desc, found.id desc limit ",
+                from found join event e on e.id = found.id order by found.time_ms desc, found.id desc limit 0 + ",
         );
         query.push_bind(limit);
         query

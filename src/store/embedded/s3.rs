@@ -234,7 +234,7 @@ impl Store {
     ) -> sqlx::Result<Vec<Bucket>> {
         sqlx::query_as(
             "select name, account, region, created_ms, null as encryption
-            from bucket where account = $1 and name > $2 order by name limit $3",
+            from bucket where account = $1 and name > $2 order by name limit 0 + $3",
         )
         .bind(account)
         .bind(after)
@@ -342,7 +342,7 @@ impl Store {
         sqlx::query_as(
             "select bucket, key, size_bytes, etag, modified_ms, null as content, blob, attributes, acl, tags from object
             where bucket = $1 and key >= $2 and ($3 = 0 or key > $2) and ($4 is null or key < $4)
-            order by key limit $5",
+            order by key limit 0 + $5",
         )
         .bind(bucket)
         .bind(&range.from)
@@ -473,7 +473,7 @@ impl Store {
         sqlx::query_as(
             "select * from upload
             where bucket = $1 and key >= $2 and ($3 = 0 or key > $2 or id > $4) and ($5 is null or key < $5)
-            order by key, id limit $6",
+            order by key, id limit 0 + $6",
         )
         .bind(bucket)
         .bind(&range.from)
@@ -556,7 +556,7 @@ impl Store {
         limit: i64,
     ) -> sqlx::Result<Vec<StoredPart>> {
         sqlx::query_as(
-            "select * from part where upload = $1 and number > $2 order by number limit $3",
+            "select * from part where upload = $1 and number > $2 order by number limit 0 + $3",
         )
         .bind(upload)
         .bind(after)

@@ -119,7 +119,7 @@ impl Store {
     ) -> sqlx::Result<Vec<Topic>> {
         sqlx::query_as(
             "select * from topic where account = $1 and region = $2 and arn > $3
-            order by arn limit $4",
+            order by arn limit 0 + $4",
         )
         .bind(account)
         .bind(region)
@@ -194,7 +194,7 @@ impl Store {
     ) -> sqlx::Result<Vec<Subscription>> {
         sqlx::query_as(
             "select * from subscription where account = $1 and region = $2 and arn > $3
-            order by arn limit $4",
+            order by arn limit 0 + $4",
         )
         .bind(account)
         .bind(region)
@@ -212,7 +212,7 @@ impl Store {
         limit: i64,
     ) -> sqlx::Result<Vec<Subscription>> {
         sqlx::query_as(
-            "select * from subscription where topic = $1 and arn > $2 order by arn limit $3",
+            "select * from subscription where topic = $1 and arn > $2 order by arn limit 0 + $3",
         )
         .bind(topic)
         .bind(after)
@@ -287,7 +287,7 @@ impl Store {
         limit: u32,
     ) -> sqlx::Result<Vec<StoredMessage>> {
         sqlx::query_as(
-            "select * from message where topic = coalesce($1, topic) order by id desc limit $2",
+            "select * from message where topic = coalesce($1, topic) order by id desc limit 0 + $2",
         )
         .bind(topic)
         .bind(limit)
