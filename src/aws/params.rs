@@ -365,6 +365,29 @@ mod tests {
     }
 
     #[test]
+    fn of_a_repeated_key_the_first_counts_however_many_there_are() {
+        for count in [1, 15, 16, 17, 18, 100] {
+            // Backwards, and then all of them again.
+            let keys = |value: &'static str| {
+                let keys = (1..=count).rev();
+                keys.map(move |number| format!("InstanceId.{number}=i-{value}{number}"))
+            };
+            let form: Vec<String> = keys("").chain(keys("again-")).collect();
+            let expected: Vec<String> = (1..=count).map(|number| format!("i-{number}")).collect();
+            assert_eq!(
+                params(
+                    &call("ec2", "DescribeInstances"),
+                    "POST /",
+                    "",
+                    &form.join("&")
+                ),
+                json!({ "InstanceIds": expected }),
+                "{count}"
+            );
+        }
+    }
+
+    #[test]
     fn rest_requests_are_read_from_all_their_parts() {
         #[rustfmt::skip]
         let cases = [

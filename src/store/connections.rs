@@ -301,4 +301,56 @@ mod tests {
             .unwrap();
         assert_eq!(rows, [2, 3]);
     }
+
+    #[tokio::test]
+    async fn of_a_batch_all_is_kept_or_nothing() {
+        let folder = tempfile::tempdir().unwrap();
+        let options = SqliteConnectOptions::new()
+            .filename(folder.path().join("test.db"))
+            .create_if_missing(true)
+            .journal_mode(SqliteJournalMode::Wal);
+        let connections = Connections::new(options.connect().await.unwrap(), options);
+        let batch = |numbers: &[i64]| {
+            let mut batch = Batch::begin();
+            for &number in numbers {
+                batch
+                    .then("insert into t values (")
+                    .push_bind(number)
+                    .push(")");
+            }
+            batch
+        };
+        let mut table = Batch::begin();
+        table.then("create table t (n integer primary key)");
+        connections.run(table).await.unwrap();
+        connections.run(batch(&[1, 2])).await.unwrap();
+        // The third fails; what follows it is not run, the commit least of all.
+        connections.run(batch(&[3, 4, 1, 5])).await.unwrap_err();
+        connections.run(batch(&[6])).await.unwrap();
+        let mut tx = connections.begin().await.unwrap();
+        let mut last = Batch::new();
+        last.then("delete from t where n = ").push_bind(2);
+        last.then("insert into t values (").push_bind(1).push(")");
+        tx.run(batch_of_one("insert into t values (7)"))
+            .await
+            .unwrap();
+        tx.commit_with(last).await.unwrap_err();
+        let mut tx = connections.begin().await.unwrap();
+        tx.run(Batch::new()).await.unwrap();
+        tx.commit_with(batch_of_one("insert into t values (8)"))
+            .await
+            .unwrap();
+        let mut reading = connections.read().await.unwrap();
+        let rows: Vec<i64> = sqlx::query_scalar("select n from t order by n")
+            .fetch_all(&mut *reading)
+            .await
+            .unwrap();
+        assert_eq!(rows, [1, 2, 6, 8]);
+    }
+
+    fn batch_of_one(sql: &'static str) -> Batch {
+        let mut batch = Batch::new();
+        batch.then(sql);
+        batch
+    }
 }

@@ -435,7 +435,7 @@ impl Store {
         let mut cut = partition.files();
         log_files_insert(&mut tx, &mut cut).await?;
         for CutFile { file, riders } in &cut {
-            riders::board(&mut batch, *trail_id, file.id, riders);
+            riders::board(&mut batch, *trail_id, file.id, riders)?;
             steps.extend(next(file));
         }
         enqueue(&mut batch, &steps, now_ms, now_ms)?;

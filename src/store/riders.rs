@@ -43,14 +43,23 @@ pub(super) async fn waiting(tx: &mut Tx, trail_id: i64) -> Result<Vec<Candidate>
 }
 
 /// Puts records into a log file of the trail.
-pub(super) fn board(batch: &mut Batch, trail_id: i64, log_file_id: i64, events: &[i64]) {
-    for event in events {
-        batch
-            .then("update rider set log_file_id = ")
-            .push_bind(log_file_id)
-            .push(" where trail_id = ")
-            .push_bind(trail_id)
-            .push(" and event = ")
-            .push_bind(*event);
+pub(super) fn board(
+    batch: &mut Batch,
+    trail_id: i64,
+    log_file_id: i64,
+    events: &[i64],
+) -> Result<(), Error> {
+    if events.is_empty() {
+        return Ok(());
     }
+    let events = serde_json::to_string(events).map_err(|error| Error::Encode(error.into()))?;
+    batch
+        .then("update rider set log_file_id = ")
+        .push_bind(log_file_id)
+        .push(" where trail_id = ")
+        .push_bind(trail_id)
+        .push(" and event in (select value from json_each(")
+        .push_bind(events)
+        .push("))");
+    Ok(())
 }
