@@ -106,6 +106,7 @@ const MIGRATIONS: &[(i64, &str, &str)] = &[
     (7, "search", include_str!("../../migrations/0007_search.sql")),
     (8, "content", include_str!("../../migrations/0008_content.sql")),
     (9, "slot", include_str!("../../migrations/0009_slot.sql")),
+    (10, "forget", include_str!("../../migrations/0010_forget.sql")),
 ];
 
 /// Version and name of every migration, in order.

@@ -4,7 +4,7 @@
 use super::{Error, Store};
 
 /// Events that are deleted at a time, while others wait to write.
-const BATCH: i64 = 1_000;
+const BATCH: i64 = 100;
 
 impl Store {
     /// Deletes events whose slot had ended by `before_ms`, and what is known of log files of that time, as far as no step
@@ -58,7 +58,11 @@ impl Store {
 
 #[cfg(test)]
 mod tests {
+    use std::sync::Arc;
+    use std::sync::atomic::{AtomicU64, Ordering};
+
     use super::*;
+    use crate::event::NamedResource;
     use crate::store::{Due, EventFilter, Lifetime, NewEvent, Slot};
 
     const DAY_MS: i64 = 24 * 60 * 60 * 1000;
@@ -127,5 +131,62 @@ mod tests {
         // The newest stays, however old it is.
         assert_eq!(store.prune(99 * DAY_MS).await.unwrap(), 0);
         assert_eq!(kept(&store).await, ["event-9"]);
+    }
+
+    /// An event with something under each attribute that events are found by.
+    fn full(number: i64) -> NewEvent {
+        let resource = |index: i64| NamedResource {
+            kind: Some(format!("kind-{index}")),
+            name: format!("name-{index}"),
+        };
+        NewEvent {
+            user_name: Some("alice".to_owned()),
+            access_key_id: Some("key".to_owned()),
+            resources: vec![resource(1), resource(number)],
+            ..event(number, &[])
+        }
+    }
+
+    /// What SQLite does, in its instructions, to forget 50 of so many events; and how many rows are left of what they
+    /// are found by.
+    async fn forgetting(count: i64) -> (u64, i64) {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("test.sqlite");
+        let store = Store::open(&path, Lifetime::Temporary).await.unwrap();
+        store
+            .events_append((0..count).map(full).collect())
+            .await
+            .unwrap();
+        let hundreds = Arc::new(AtomicU64::new(0));
+        let mut writing = store.connections.write().await.unwrap();
+        sqlx::query("insert or replace into search_progress (one, last_event) values (1, $1)")
+            .bind(count)
+            .execute(&mut *writing)
+            .await
+            .unwrap();
+        let counted = Arc::clone(&hundreds);
+        let mut handle = writing.lock_handle().await.unwrap();
+        handle.set_progress_handler(100, move || {
+            counted.fetch_add(1, Ordering::Relaxed);
+            true
+        });
+        drop(handle);
+        drop(writing);
+        assert_eq!(store.prune(49 * DAY_MS + 300_000).await.unwrap(), 50);
+        let left = sqlx::query_scalar("select count(*) from search")
+            .fetch_one(&mut *store.connections.read().await.unwrap())
+            .await
+            .unwrap();
+        (100 * hundreds.load(Ordering::Relaxed), left)
+    }
+
+    #[tokio::test]
+    async fn to_forget_an_event_takes_no_longer_where_there_are_many() {
+        let (few, left) = forgetting(100).await;
+        // An event has ten rows: its resources have two types and two names.
+        assert_eq!(left, 50 * 10);
+        let (many, left) = forgetting(2_000).await;
+        assert_eq!(left, 1_950 * 10);
+        assert!(0 < few && many < 2 * few, "{few} and {many}");
     }
 }
