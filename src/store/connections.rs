@@ -264,18 +264,31 @@ impl Drop for Reading {
 
 #[cfg(test)]
 mod tests {
+    use std::path::Path;
+
     use sqlx::sqlite::SqliteJournalMode;
 
     use super::*;
 
+    async fn connections(folder: &Path) -> Connections {
+        let options = SqliteConnectOptions::new()
+            .filename(folder.join("test.db"))
+            .create_if_missing(true)
+            .journal_mode(SqliteJournalMode::Wal);
+        Connections::new(options.connect().await.unwrap(), options)
+    }
+
+    async fn rows(connections: &Connections) -> Vec<i64> {
+        sqlx::query_scalar("select n from t order by n")
+            .fetch_all(&mut *connections.read().await.unwrap())
+            .await
+            .unwrap()
+    }
+
     #[tokio::test]
     async fn what_is_not_committed_is_rolled_back_before_the_next_write() {
         let folder = tempfile::tempdir().unwrap();
-        let options = SqliteConnectOptions::new()
-            .filename(folder.path().join("test.db"))
-            .create_if_missing(true)
-            .journal_mode(SqliteJournalMode::Wal);
-        let connections = Connections::new(options.connect().await.unwrap(), options);
+        let connections = connections(folder.path()).await;
         let write = async |sql: &'static str| {
             let mut writing = connections.write().await.unwrap();
             sqlx::query(sql).execute(&mut *writing).await.unwrap();
@@ -294,22 +307,13 @@ mod tests {
             .await
             .unwrap();
         tx.commit().await.unwrap();
-        let mut reading = connections.read().await.unwrap();
-        let rows: Vec<i64> = sqlx::query_scalar("select n from t order by n")
-            .fetch_all(&mut *reading)
-            .await
-            .unwrap();
-        assert_eq!(rows, [2, 3]);
+        assert_eq!(rows(&connections).await, [2, 3]);
     }
 
     #[tokio::test]
     async fn of_a_batch_all_is_kept_or_nothing() {
         let folder = tempfile::tempdir().unwrap();
-        let options = SqliteConnectOptions::new()
-            .filename(folder.path().join("test.db"))
-            .create_if_missing(true)
-            .journal_mode(SqliteJournalMode::Wal);
-        let connections = Connections::new(options.connect().await.unwrap(), options);
+        let connections = connections(folder.path()).await;
         let batch = |numbers: &[i64]| {
             let mut batch = Batch::begin();
             for &number in numbers {
@@ -340,12 +344,7 @@ mod tests {
         tx.commit_with(batch_of_one("insert into t values (8)"))
             .await
             .unwrap();
-        let mut reading = connections.read().await.unwrap();
-        let rows: Vec<i64> = sqlx::query_scalar("select n from t order by n")
-            .fetch_all(&mut *reading)
-            .await
-            .unwrap();
-        assert_eq!(rows, [1, 2, 6, 8]);
+        assert_eq!(rows(&connections).await, [1, 2, 6, 8]);
     }
 
     fn batch_of_one(sql: &'static str) -> Batch {
