@@ -89,8 +89,11 @@ impl Step {
 /// What is due.
 #[derive(Clone, Debug)]
 pub enum Due {
+    /// These steps, at least one.
     Now(Vec<Item>),
+    /// No step before this time, in milliseconds since the epoch.
     At(i64),
+    /// No step waits at all.
     Never,
 }
 
