@@ -5,6 +5,7 @@
 
 use std::collections::HashMap;
 use std::io::Read;
+use std::sync::OnceLock;
 
 use flate2::read::ZlibDecoder;
 use serde::Deserialize;
@@ -219,6 +220,7 @@ fn shape(RawShape(name, letter, details): RawShape) -> Result<Shape> {
                 }),
                 document: details.document != 0,
                 event_stream: details.event_stream != 0,
+                by_wire: OnceLock::new(),
                 members,
             })
         }

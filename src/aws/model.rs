@@ -4,6 +4,10 @@
 //! by its index into [`Service::shapes`], so that recursive shapes need no pointers.
 
 use std::collections::HashMap;
+use std::hash::Hasher as _;
+use std::sync::OnceLock;
+
+use fnv::FnvHasher;
 
 use super::uri::Template;
 
@@ -121,6 +125,8 @@ pub struct Structure {
     pub document: bool,
     /// An event stream: its messages are not parsed.
     pub event_stream: bool,
+    /// Hashes of the members' names on the wire, sorted, and their indices; made when they are first needed.
+    pub(super) by_wire: OnceLock<Box<[(u64, usize)]>>,
 }
 
 #[derive(Debug)]
@@ -211,11 +217,88 @@ impl Structure {
     pub fn member(&self, name: &str) -> Option<&Member> {
         self.members.iter().find(|member| &*member.name == name)
     }
+
+    /// A member of this name on the wire; its first letter may be of the other case. Quick in long structures, as
+    /// EC2's are.
+    pub fn wired(&self, name: &[u8]) -> Option<&Member> {
+        let by_wire = self.by_wire.get_or_init(|| {
+            let members = self.members.iter().enumerate();
+            let mut by_wire: Box<[_]> = members
+                .map(|(at, member)| (wire_hash(member.wire().as_bytes()), at))
+                .collect();
+            by_wire.sort_unstable();
+            by_wire
+        });
+        let hash = wire_hash(name);
+        let start = by_wire.partition_point(|&(it, _)| it < hash);
+        let alike = by_wire[start..].iter().take_while(|(it, _)| *it == hash);
+        alike
+            .map(|&(_, at)| &self.members[at])
+            .find(|member| without_case(member.wire().as_bytes()) == without_case(name))
+    }
+}
+
+/// A name without the case of its first letter.
+fn without_case(name: &[u8]) -> (Option<u8>, &[u8]) {
+    match name.split_first() {
+        Some((first, rest)) => (Some(first.to_ascii_lowercase()), rest),
+        None => (None, name),
+    }
+}
+
+fn wire_hash(name: &[u8]) -> u64 {
+    let (first, rest) = without_case(name);
+    let mut hasher = FnvHasher::default();
+    hasher.write_u8(first.unwrap_or_default());
+    hasher.write(rest);
+    hasher.finish()
 }
 
 impl Member {
     /// Name on the wire: `locationName`, else the member's own.
     pub fn wire(&self) -> &str {
         self.wire_name.as_deref().unwrap_or(&self.name)
+    }
+
+    /// The same with its first letter in lower case: so EC2's records call it.
+    pub fn lower_wire(&self) -> String {
+        let mut name = self.wire().to_owned();
+        if let Some(first) = name.get_mut(..1) {
+            first.make_ascii_lowercase();
+        }
+        name
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::super::models;
+    use super::*;
+
+    #[test]
+    fn every_member_is_found_by_its_name_on_the_wire() {
+        let service = models().service("ec2").unwrap();
+        let mut found = 0;
+        for shape in &service.shapes {
+            let Kind::Structure(structure) = &shape.kind else {
+                continue;
+            };
+            for member in &structure.members {
+                let upper = {
+                    let mut name = member.lower_wire();
+                    name[..1].make_ascii_uppercase();
+                    name
+                };
+                for name in [member.wire(), &member.lower_wire(), &upper] {
+                    let wired = structure.wired(name.as_bytes()).unwrap();
+                    assert_eq!(wired.lower_wire(), member.lower_wire(), "{}", shape.name);
+                    found += 1;
+                }
+            }
+            for name in ["", "noSuchMember", "é"] {
+                assert!(structure.wired(name.as_bytes()).is_none(), "{name}");
+            }
+        }
+        assert!(found > 1_000);
     }
 }

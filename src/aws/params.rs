@@ -74,6 +74,15 @@ pub fn request(call: &Call, parts: &Parts, body: &[u8]) -> Result<Params, ParseE
     }
 }
 
+/// What the members of a message are called that is read.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Names {
+    /// As in the model: `InstanceId`.
+    Model,
+    /// As on the wire, its first letter in lower case: `instanceId`.
+    Wire,
+}
+
 /// Members of a successful answer.
 pub fn response(
     call: &Call,
@@ -87,10 +96,18 @@ pub fn response(
     match call.protocol {
         Protocol::Json => json::parse(call.service, output, body),
         Protocol::Cbor => cbor::parse(call.service, output, body),
-        Protocol::Query | Protocol::Ec2 => xml::answer(call, output, body),
+        Protocol::Query | Protocol::Ec2 => xml::answer(call, output, Names::Model, body),
         Protocol::RestJson | Protocol::RestXml => {
             rest::response(call, output, status, headers, body)
         }
+    }
+}
+
+/// Members of a successful answer of EC2 by their names on the wire, the first letter in lower case: `instanceId`.
+pub fn ec2_response(call: &Call, body: &[u8]) -> Result<Params, ParseError> {
+    match call.operation.output {
+        Some(output) => xml::answer(call, output, Names::Wire, body),
+        None => Ok(Params::new()),
     }
 }
 

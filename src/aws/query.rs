@@ -163,8 +163,11 @@ impl<'t> Reader<'t> {
 
     /// The member that a key's segment names. A flattened list may go by its element's name, unless it is empty.
     fn member<'m>(&self, structure: &'m Structure, name: &str) -> Option<&'m Member> {
-        let mut members = structure.members.iter();
-        let by_own_name = members.find(|member| self.is_called(member, &member.name, name));
+        let is_called = |member: &&Member| self.is_called(member, &member.name, name);
+        if let Some(member) = structure.wired(name.as_bytes()).filter(is_called) {
+            return Some(member);
+        }
+        let by_own_name = structure.members.iter().find(is_called);
         by_own_name.or_else(|| {
             let mut members = structure.members.iter();
             members.find(|member| match &self.service.shape(member.shape).kind {

@@ -12,7 +12,7 @@ use serde_json::Value;
 
 use super::Params;
 use super::model::{Kind, Location, Member, Protocol, Service, ShapeId, Structure};
-use super::params::{MAX_DEPTH, ParseError};
+use super::params::{MAX_DEPTH, Names, ParseError};
 use super::route::Call;
 use super::text;
 
@@ -152,7 +152,12 @@ fn syntax(reason: impl ToString) -> ParseError {
 }
 
 /// Members of an answer in the query or EC2 protocol.
-pub(super) fn answer(call: &Call, output: ShapeId, body: &[u8]) -> Result<Params, ParseError> {
+pub(super) fn answer(
+    call: &Call,
+    output: ShapeId,
+    names: Names,
+    body: &[u8],
+) -> Result<Params, ParseError> {
     let Some(structure) = call.service.structure(output) else {
         return Ok(Params::new());
     };
@@ -160,7 +165,10 @@ pub(super) fn answer(call: &Call, output: ShapeId, body: &[u8]) -> Result<Params
         return Ok(Params::new());
     }
     let (document, root) = Document::open(body)?;
-    let mut reader = Shapes::of(call, document);
+    let mut reader = Shapes {
+        names,
+        ..Shapes::of(call, document)
+    };
     let wrapper = (call.protocol == Protocol::Query).then(|| result_wrapper(call));
     let answer = reader.message(structure, &root, wrapper.as_deref())?;
     reader.document.close()?;
@@ -190,7 +198,7 @@ pub(super) fn members(
         Some(member) if Document::open(body)?.0.child()?.is_none() => {
             let mut params = Params::new();
             let value = reader.value(member.shape, &root)?;
-            params.insert((*member.name).to_owned(), value);
+            params.insert(reader.key(member), value);
             params
         }
         _ => reader.message(structure, &root, None)?,
@@ -248,6 +256,8 @@ struct Shapes<'d> {
     service: &'static Service,
     /// SQS's members have names of their own in the query protocol; EC2's `queryName` is for requests alone.
     by_query_name: bool,
+    /// What members are called that are read.
+    names: Names,
 }
 
 impl<'d> Shapes<'d> {
@@ -256,12 +266,21 @@ impl<'d> Shapes<'d> {
             document,
             service: call.service,
             by_query_name: call.protocol == Protocol::Query,
+            names: Names::Model,
         }
     }
 
     fn name<'m>(&self, member: &'m Member, default: &'m str) -> &'m str {
         let own = member.query_name.as_deref().filter(|_| self.by_query_name);
         own.or(member.wire_name.as_deref()).unwrap_or(default)
+    }
+
+    /// What a member is called where it is put down.
+    fn key(&self, member: &Member) -> String {
+        match self.names {
+            Names::Model => (*member.name).to_owned(),
+            Names::Wire => member.lower_wire(),
+        }
     }
 
     fn is_flattened(&self, member: &Member) -> bool {
@@ -275,8 +294,11 @@ impl<'d> Shapes<'d> {
     /// The member that a child element stands for. A flattened list may go by its element's name.
     fn member<'m>(&self, structure: &'m Structure, child: &BytesStart<'_>) -> Option<&'m Member> {
         let name = child.local_name().into_inner();
-        let mut members = structure.members.iter();
-        let by_own_name = members.find(|member| self.name(member, &member.name).as_bytes() == name);
+        let is_called = |member: &Member| self.name(member, &member.name).as_bytes() == name;
+        if let Some(member) = structure.wired(name).filter(|it| is_called(it)) {
+            return Some(member);
+        }
+        let by_own_name = structure.members.iter().find(|it| is_called(it));
         // Looked for only then, as it takes the members' shapes.
         by_own_name.or_else(|| {
             let mut members = structure.members.iter();
@@ -341,7 +363,7 @@ impl<'d> Shapes<'d> {
         for member in structure.members.iter().filter(|m| m.xml_attribute) {
             if let Some(text) = attribute(element, member.wire())? {
                 let kind = &self.service.shape(member.shape).kind;
-                params.insert((*member.name).to_owned(), text::scalar(kind, &text));
+                params.insert(self.key(member), text::scalar(kind, &text));
             }
         }
         Ok(params)
@@ -357,21 +379,21 @@ impl<'d> Shapes<'d> {
         match &self.service.shape(member.shape).kind {
             Kind::List { element: of, .. } if self.is_flattened(member) => {
                 let value = self.value(of.shape, element)?;
-                let list = params.entry(&*member.name);
+                let list = params.entry(self.key(member));
                 if let Value::Array(items) = list.or_insert_with(|| Value::Array(Vec::new())) {
                     items.push(value);
                 }
             }
             Kind::Map { key, value, .. } if self.is_flattened(member) => {
                 let entry = self.entry(key, value)?;
-                let map = params.entry(&*member.name);
+                let map = params.entry(self.key(member));
                 if let Value::Object(map) = map.or_insert_with(|| Params::new().into()) {
                     map.extend(entry);
                 }
             }
             _ => {
                 let value = self.value(member.shape, element)?;
-                params.insert((*member.name).to_owned(), value);
+                params.insert(self.key(member), value);
             }
         }
         Ok(())

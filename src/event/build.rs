@@ -3,9 +3,9 @@
 //! Every call gets a record, whatever was sent: what does not fit the model is left out, what is too long is cut or
 //! left out, and nothing here can fail. Parameters and answers are moved, not copied.
 
-use http::HeaderMap;
 use http::header::USER_AGENT;
 use http::request::Parts;
+use http::{HeaderMap, StatusCode};
 use serde_json::{Value, json};
 
 use super::catalog;
@@ -15,16 +15,12 @@ use super::render::Render;
 use super::resources::{self, Place, resources};
 use super::size;
 use super::style::Style;
-use super::values::{self, capped, cut};
+use super::values::{self, cut};
 use super::{Event, Exchange, Outcome, Principal, Resource, apigateway, ec2, s3, version};
 use crate::aws::Params;
 use crate::aws::model::{Kind, Operation, Protocol, Service};
-use crate::aws::params::WireError;
+use crate::aws::params::{self, WireError};
 use crate::aws::route::Call;
-
-/// Limits of AWS, in bytes of JSON (facts 5.1); `size` has the one of the whole.
-const PARAMETERS_LIMIT: usize = 100 * 1024;
-const ADDITIONAL_LIMIT: usize = 28 * 1024;
 
 /// STS's endpoint of all regions.
 const STS_GLOBAL_HOST: &str = "sts.amazonaws.com";
@@ -119,10 +115,9 @@ pub fn build(exchange: Exchange<'_>, principal: &Principal, event_version: &str)
         user_agent: user_agent.map(cut),
         error_code: error_code.map(cut),
         error_message: error_message.map(cut),
-        request_parameters: capped(request_parameters, "requestParameters", PARAMETERS_LIMIT),
-        response_elements: capped(response_elements, "responseElements", PARAMETERS_LIMIT),
-        additional_event_data: additional_event_data
-            .map(|data| capped(data, "additionalEventData", ADDITIONAL_LIMIT)),
+        request_parameters,
+        response_elements,
+        additional_event_data,
         request_id: Some(cut(exchange.request_id)),
         event_id: exchange.event_id,
         read_only: Some(catalog::is_read_only(service, operation)),
@@ -146,6 +141,15 @@ pub fn build(exchange: Exchange<'_>, principal: &Principal, event_version: &str)
 pub fn needs_answer(call: &Call) -> bool {
     catalog::is_answered(call.service, call.operation)
         || resources::may_be_answered(&call.service.id)
+}
+
+/// The members of a call's answer, as [`Outcome`] has them; `None` where it cannot be read.
+pub fn answer(call: &Call, status: StatusCode, headers: &HeaderMap, body: &[u8]) -> Option<Params> {
+    match call.protocol {
+        Protocol::Ec2 => params::ec2_response(call, body),
+        _ => params::response(call, status, headers, body),
+    }
+    .ok()
 }
 
 /// The record's `resources`. A data event has at least its type: selectors ask for it.
@@ -358,13 +362,11 @@ fn additional_event_data(exchange: &Exchange<'_>) -> Option<Value> {
 #[cfg(test)]
 mod tests {
     use ciborium::cbor;
-    use http::StatusCode;
     use serde_json::json;
 
     use super::super::testing::{ACCOUNT, TestCall, parts, request_parameters};
     use super::super::{PrincipalKind, Tls};
     use super::*;
-    use crate::aws::params;
     use crate::aws::route::{self, Route};
 
     fn failure(code: &str, shape: Option<&str>, message: Option<&str>) -> Outcome {

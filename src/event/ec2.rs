@@ -10,7 +10,7 @@ use serde_json::{Value, json};
 
 use super::names::find;
 use super::secrets::{Hide, Secrets};
-use super::values::{self, Dates, date, empty, lower_first, one, typed_text, upper_first};
+use super::values::{self, Dates, date, empty, one, typed_text, upper_first};
 use crate::aws::Params;
 use crate::aws::model::{Kind, Member, Operation, Service, Shape, Structure};
 
@@ -196,20 +196,20 @@ pub(super) fn request(service: &Service, operation: &Operation, params: Params) 
     one(name, inner)
 }
 
-/// `responseElements` of a call that changed something; `params` are the answer's members.
+/// `responseElements` of a call that changed something; `members` are the answer's, by the names of its XML.
 pub(super) fn response(
     service: &Service,
     operation: &Operation,
-    params: Option<Params>,
+    members: Option<Params>,
     request_id: &str,
 ) -> Value {
     let layout = Layout::new(service, operation);
     let flat = is_flat(service, operation);
-    let output = operation.output.map(|output| service.shape(output));
-    let members = match (output, params) {
-        (Some(output), Some(params)) => layout.answer(output, params, flat),
-        _ => Params::new(),
-    };
+    let mut members = members.unwrap_or_default();
+    match operation.output.map(|output| service.shape(output)) {
+        Some(output) => layout.answer(output, &mut members, flat),
+        None => members.clear(),
+    }
     let mut elements = Params::new();
     if flat {
         elements.insert("requestId".to_owned(), request_id.into());
@@ -365,7 +365,7 @@ impl<'a> Layout<'a> {
     }
 
     fn flat_name(&self, member: &Member) -> String {
-        let name = lower_first(member.wire().to_owned());
+        let name = member.lower_wire();
         MEMBERS
             .iter()
             .find(|(operation, it, _)| *operation == &*self.operation.name && *it == name)
@@ -374,7 +374,7 @@ impl<'a> Layout<'a> {
 
     /// The WSDL's name of a list, and of its elements if they are no structures.
     fn set(&self, member: &Member) -> (String, String) {
-        let name = lower_first(member.wire().to_owned());
+        let name = member.lower_wire();
         let listed = OPERATION_SETS
             .iter()
             .find(|(operation, it, _)| *operation == &*self.operation.name && *it == name)
@@ -440,57 +440,59 @@ impl<'a> Layout<'a> {
         })
     }
 
-    /// Members of an answer by their names in its XML.
-    fn answer(&self, shape: &Shape, params: Params, flat: bool) -> Params {
+    /// Makes an answer's members, which go by the names of its XML already, the record's.
+    fn answer(&self, shape: &Shape, members: &mut Params, flat: bool) {
         let Kind::Structure(structure) = &shape.kind else {
-            return Params::new();
+            members.clear();
+            return;
         };
-        let mut members = Params::with_capacity(params.len());
-        let shown = self.shown(shape, structure, params).map(|(member, value)| {
-            let name = lower_first(member.wire().to_owned());
-            let mut value = match value {
-                Shown::Hidden(text) => text,
-                Shown::Value(value) => {
-                    self.answer_value(self.service.shape(member.shape), value, flat)
-                }
+        members.retain(|name, value| {
+            let Some(member) = structure.wired(name.as_bytes()) else {
+                return false;
             };
+            let of = self.service.shape(member.shape);
+            match self.secrets.hide(&shape.name, member, of) {
+                Some(Hide::Drop) => return false,
+                Some(Hide::Text(text)) => *value = text.into(),
+                Some(_) => *value = empty(),
+                None => self.answer_value(of, value, flat),
+            }
             if flat
-                && ANSWERS_OF_ITEM.contains(&&*name)
+                && ANSWERS_OF_ITEM.contains(&name.as_str())
                 && let Some(items) = value.get_mut("items")
             {
-                value = one("item", items.take());
+                *value = one("item", items.take());
             }
-            (name, value)
+            true
         });
-        members.extend(shown);
-        members
     }
 
-    fn answer_value(&self, shape: &Shape, value: Value, flat: bool) -> Value {
-        match (&shape.kind, value) {
-            (Kind::Structure(_), Value::Object(params)) => {
-                Value::Object(self.answer(shape, params, flat))
-            }
+    fn answer_value(&self, shape: &Shape, value: &mut Value, flat: bool) {
+        match (&shape.kind, &mut *value) {
+            (Kind::Structure(_), Value::Object(members)) => self.answer(shape, members, flat),
             (Kind::List { element, .. }, Value::Array(items)) => {
                 let element = self.service.shape(element.shape);
-                let items: Vec<Value> = items
-                    .into_iter()
-                    .map(|item| self.answer_value(element, item, flat))
-                    .collect();
-                match (items.is_empty(), flat) {
+                for item in &mut *items {
+                    self.answer_value(element, item, flat);
+                }
+                *value = match (items.is_empty(), flat) {
                     (true, true) => empty(),
                     (true, false) => "".into(),
-                    (false, true) => one("items", Value::Array(items)),
-                    (false, false) => one("item", one_or_all(items).unwrap_or_default()),
-                }
+                    (false, true) => one("items", value.take()),
+                    (false, false) => one(
+                        "item",
+                        one_or_all(std::mem::take(items)).unwrap_or_default(),
+                    ),
+                };
             }
-            (Kind::Structure(_) | Kind::List { .. } | Kind::Map { .. }, _) => Value::Null,
-            (Kind::Timestamp(_), value) => {
-                date(value, if flat { Dates::EpochMillis } else { Dates::Iso })
+            (Kind::Structure(_) | Kind::List { .. } | Kind::Map { .. }, _) => *value = Value::Null,
+            (Kind::Timestamp(_), _) => {
+                let dates = if flat { Dates::EpochMillis } else { Dates::Iso };
+                *value = date(value.take(), dates);
             }
-            _ if shape.sensitive => REMOVED.into(),
-            (_, Value::String(text)) if !flat => typed_text(text.into()),
-            (_, value) => value,
+            _ if shape.sensitive => *value = REMOVED.into(),
+            (_, Value::String(text)) if !flat => *value = typed_text(std::mem::take(text).into()),
+            _ => {}
         }
     }
 

@@ -1,8 +1,7 @@
-//! The size of a record as a whole: at most 256 KB (facts 5.1).
+//! The size of a record: at most 256 KB as a whole, and less for each of the fields that grow (facts 5.1).
 //!
-//! The fields that grow have limits of their own, which `build` keeps. What is left can still add up to more: text
-//! that JSON escapes, and many resources. Then fields are left out, the least telling first, with a note in place of
-//! each; the order is that of AWS's larger events.
+//! What is left of these can still add up to more: text that JSON escapes, and many resources. Then fields are left out,
+//! the least telling first, with a note in place of each; the order is that of AWS's larger events.
 
 use serde_json::Value;
 
@@ -18,26 +17,43 @@ const FRAME: usize = 4 * 1024;
 /// A field that may be left out, if the event has it.
 type Field = fn(&mut Event) -> Option<&mut Value>;
 
-/// What is left out, in this order.
-const FIELDS: &[(&str, Field)] = &[
-    ("additionalEventData", |event| {
+/// What is left out, in this order: name, most bytes of its JSON, and where it is.
+const FIELDS: &[(&str, usize, Field)] = &[
+    ("additionalEventData", SMALLEST_LIMIT, |event| {
         event.additional_event_data.as_mut()
     }),
-    ("responseElements", |event| {
+    ("responseElements", 100 * 1024, |event| {
         Some(&mut event.response_elements)
     }),
-    ("requestParameters", |event| {
+    ("requestParameters", 100 * 1024, |event| {
         Some(&mut event.request_parameters)
     }),
 ];
 
-/// The record, small enough.
+/// A record that is no longer breaks no limit.
+const SMALLEST_LIMIT: usize = 28 * 1024;
+
+/// The record, and each of its fields, small enough.
 pub(super) fn fit(mut event: Event) -> Event {
-    // Most records are far from the limit, and for that their texts need not be read.
+    // Most records are far from any limit, and for that their texts need not be read.
+    if length(&event, at_most) <= SMALLEST_LIMIT {
+        return event;
+    }
+    for (name, limit, field) in FIELDS {
+        let too_long = |value: &Value| match json_length(value, at_most) {
+            length if length <= *limit => None,
+            _ => Some(json_length(value, text_length)).filter(|length| length > limit),
+        };
+        if let Some(value) = field(&mut event)
+            && let Some(length) = too_long(value)
+        {
+            *value = omitted(length, name);
+        }
+    }
     if length(&event, at_most) <= LIMIT {
         return event;
     }
-    for (name, field) in FIELDS {
+    for (name, _, field) in FIELDS {
         if length(&event, text_length) <= LIMIT {
             return event;
         }
@@ -136,6 +152,29 @@ mod tests {
         };
         event.resources = vec![resource; resources];
         event
+    }
+
+    #[test]
+    fn a_field_longer_than_its_own_limit_is_left_out() {
+        for (at, (name, limit, field)) in FIELDS.iter().enumerate() {
+            for (length, is_kept) in [(*limit, true), (limit + 1, false)] {
+                let mut event = TestCall::new("iam", "ListUsers", json!({})).record();
+                event.additional_event_data = Some(json!({}));
+                let text = "x".repeat(length - r#"{"a":""}"#.len());
+                *field(&mut event).unwrap() = json!({"a": text});
+                let mut event = fit(event);
+                let note = omitted(length, name);
+                assert_eq!(
+                    *field(&mut event).unwrap() != note,
+                    is_kept,
+                    "{name} {length}"
+                );
+                let mut others = FIELDS.iter().enumerate().filter(|(it, _)| *it != at);
+                assert!(
+                    others.all(|(_, (.., other))| other(&mut event).unwrap()["omitted"].is_null())
+                );
+            }
+        }
     }
 
     #[test]

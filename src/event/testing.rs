@@ -2,15 +2,15 @@
 
 use chrono::DateTime;
 use http::request::Parts;
-use http::{HeaderMap, Request};
+use http::{HeaderMap, Request, StatusCode};
 use serde_json::Value;
 
-use super::build::build;
+use super::build::{self, build};
 use super::{Event, Exchange, Outcome, Principal};
-use crate::aws::Params;
-use crate::aws::models;
+use crate::aws::model::Protocol;
 use crate::aws::route::Call;
 use crate::aws::sigv4::{Form, Signature};
+use crate::aws::{Params, encode, models};
 
 pub(super) const ACCOUNT: &str = "111122223333";
 pub(super) const REGION: &str = "eu-west-1";
@@ -47,8 +47,14 @@ impl TestCall {
         }
     }
 
+    /// `answer` has the members by the model's names.
     pub(super) fn answered(mut self, answer: &Value) -> Self {
-        self.outcome = Outcome::Success(answer.as_object().cloned());
+        let mut members = answer.as_object().cloned();
+        if self.call.protocol == Protocol::Ec2 {
+            let (body, _) = encode::output(&self.call, &members.unwrap_or_default(), "request-1");
+            members = build::answer(&self.call, StatusCode::OK, &HeaderMap::new(), &body);
+        }
+        self.outcome = Outcome::Success(members);
         self
     }
 

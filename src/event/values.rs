@@ -136,18 +136,6 @@ pub(super) fn cut(mut text: String) -> String {
     text
 }
 
-/// A field that is left out when it is longer than `limit` bytes of JSON: a note of that stands in its place.
-pub(super) fn capped(value: Value, field: &str, limit: usize) -> Value {
-    // Most are far from it, and for that their texts need not be read.
-    if json_length(&value, at_most) <= limit {
-        return value;
-    }
-    match json_length(&value, text_length) {
-        size if size <= limit => value,
-        size => omitted(size, field),
-    }
-}
-
 /// The note in place of a field that would have had `size` bytes.
 pub(super) fn omitted(size: usize, field: &str) -> Value {
     json!({"omitted": true, "originalSize": size, "reason": format!("{field} too large")})
@@ -333,12 +321,7 @@ mod tests {
     }
 
     #[test]
-    fn what_is_too_large_is_left_out_and_texts_are_cut_at_a_character() {
-        let big = json!({"a": "x".repeat(200)});
-        assert_eq!(
-            capped(big, "requestParameters", 100),
-            json!({"omitted": true, "originalSize": 208, "reason": "requestParameters too large"})
-        );
+    fn texts_are_cut_at_a_character() {
         assert_eq!(cut("ü".repeat(600)).len(), 1024);
         assert_eq!(cut(format!("x{}", "ü".repeat(600))).len(), 1023);
     }

@@ -319,7 +319,7 @@ fn outcome(call: &Call, seen: &CallSeen, raw: Option<&Bytes>, limit: usize) -> O
         let parsed = decoded
             .as_ref()
             .filter(|_| is_needed)
-            .and_then(|_| params::response(call, seen.status, &seen.response_headers, body).ok());
+            .and_then(|_| build::answer(call, seen.status, &seen.response_headers, body));
         return Outcome::Success(parsed);
     }
     Outcome::Failure(params::error(

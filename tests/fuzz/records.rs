@@ -65,7 +65,7 @@ fn record(
         }
     };
     let outcome = match headers.is_empty() {
-        true => Outcome::Success(params::response(&call, StatusCode::OK, &headers, &answer).ok()),
+        true => Outcome::Success(build::answer(&call, StatusCode::OK, &headers, &answer)),
         false => Outcome::Failure(params::error(
             &call,
             StatusCode::BAD_REQUEST,
