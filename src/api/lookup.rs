@@ -5,10 +5,11 @@
 //! what is tried out on one machine need not be paced.
 
 use serde::{Deserialize, Serialize};
+use serde_json::value::RawValue;
 
 use super::error::{Error, Result};
 use super::{Cx, Timestamp, page_after, page_token};
-use crate::event::{HISTORY_MS, NamedResource};
+use crate::event::HISTORY_MS;
 use crate::store::{EventAttribute, EventFilter, EventRow};
 
 /// The largest page, and the one that is given if none is asked for.
@@ -55,7 +56,7 @@ struct EventOutput {
     #[serde(skip_serializing_if = "Option::is_none")]
     username: Option<String>,
     resources: Vec<ResourceOutput>,
-    cloud_trail_event: String,
+    cloud_trail_event: Box<RawValue>,
 }
 
 #[derive(Debug, Serialize)]
@@ -101,7 +102,7 @@ pub(super) async fn lookup_events(cx: Cx, input: LookupEventsInput) -> Result<Lo
         _ => None,
     };
     Ok(LookupEventsOutput {
-        events: rows.into_iter().map(shown).collect::<Result<_>>()?,
+        events: rows.into_iter().map(shown).collect(),
         next_token,
     })
 }
@@ -186,10 +187,8 @@ fn attribute(attribute: &LookupAttribute) -> Result<EventAttribute> {
     })
 }
 
-fn shown(row: EventRow) -> Result<EventOutput> {
-    let resources: Vec<NamedResource> =
-        serde_json::from_str(&row.resources).map_err(Error::internal)?;
-    Ok(EventOutput {
+fn shown(row: EventRow) -> EventOutput {
+    EventOutput {
         event_id: row.event_id,
         event_name: row.name,
         read_only: row
@@ -200,7 +199,8 @@ fn shown(row: EventRow) -> Result<EventOutput> {
         event_time: Timestamp(row.time_ms - row.time_ms.rem_euclid(1000)),
         event_source: row.source,
         username: row.user_name,
-        resources: resources
+        resources: row
+            .resources
             .into_iter()
             .map(|resource| ResourceOutput {
                 resource_type: resource.kind,
@@ -208,7 +208,7 @@ fn shown(row: EventRow) -> Result<EventOutput> {
             })
             .collect(),
         cloud_trail_event: row.record,
-    })
+    }
 }
 
 #[cfg(test)]
@@ -217,6 +217,7 @@ mod tests {
 
     use super::super::testing::Api;
     use super::*;
+    use crate::event::NamedResource;
 
     /// The clock of [`Api`].
     const NOW_MS: i64 = 1_800_000_000_250;
@@ -363,12 +364,16 @@ mod tests {
             read_only: Some(false),
             user_name: None,
             access_key_id: Some("AKIAEXAMPLE".to_owned()),
-            resources: r#"[{"kind":"AWS::S3::Bucket","name":"b"},{"kind":null,"name":"c"}]"#
-                .to_owned(),
-            record: "{}".to_owned(),
+            resources: [(Some("AWS::S3::Bucket"), "b"), (None, "c")]
+                .map(|(kind, name)| NamedResource {
+                    kind: kind.map(str::to_owned),
+                    name: name.to_owned(),
+                })
+                .into(),
+            record: RawValue::from_string(r#""{}""#.to_owned()).unwrap(),
         };
         assert_eq!(
-            serde_json::to_value(shown(row).unwrap()).unwrap(),
+            serde_json::to_value(shown(row)).unwrap(),
             json!({
                 "EventId": "id",
                 "EventName": "CreateBucket",

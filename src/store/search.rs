@@ -4,21 +4,23 @@
 //! event has seven rows and more in it, which nobody who makes a call waits for. A page is taken from that table and
 //! from the rows of the events that are not in it yet, in one statement, so none is missed and none is shown twice.
 
-use sqlx::sqlite::SqliteRow;
-use sqlx::{FromRow, QueryBuilder, Row};
+use serde::Deserialize;
+use serde_json::value::RawValue;
+use sqlx::QueryBuilder;
 use tokio::sync::watch;
 use tracing::error;
 
 use super::connections::Connections;
 use super::{Error, Store};
+use crate::event::NamedResource;
 
 /// As many events may wait to be filled in: what a search reads row by row.
 const TAIL: i64 = 128;
 /// As many are filled in at a time, while others wait to write.
 const BATCH: i64 = 1_000;
 
-/// A stored event, as LookupEvents answers with it.
-#[derive(Clone, Debug)]
+/// A stored event, as LookupEvents answers with it. Read from a JSON list of its members, in this order.
+#[derive(Clone, Debug, Deserialize)]
 pub struct EventRow {
     pub id: i64,
     pub event_id: String,
@@ -28,26 +30,9 @@ pub struct EventRow {
     pub read_only: Option<bool>,
     pub user_name: Option<String>,
     pub access_key_id: Option<String>,
-    /// JSON list of [`NamedResource`](crate::event::NamedResource).
-    pub resources: String,
-    pub record: String,
-}
-
-impl FromRow<'_, SqliteRow> for EventRow {
-    fn from_row(row: &SqliteRow) -> Result<Self, Error> {
-        Ok(Self {
-            id: row.try_get("id")?,
-            event_id: row.try_get("event_id")?,
-            time_ms: row.try_get("time_ms")?,
-            source: row.try_get("source")?,
-            name: row.try_get("name")?,
-            read_only: row.try_get("read_only")?,
-            user_name: row.try_get("user_name")?,
-            access_key_id: row.try_get("access_key_id")?,
-            resources: row.try_get("resources")?,
-            record: row.try_get("record")?,
-        })
-    }
+    pub resources: Vec<NamedResource>,
+    /// The record as JSON within a JSON string, quotes and all: what is written into an answer as it is.
+    pub record: Box<RawValue>,
 }
 
 /// What LookupEvents asks for: management events of one account and region.
@@ -185,6 +170,7 @@ impl Store {
         let (before_ms, before) = after.unwrap_or((i64::MAX, i64::MAX));
         let is_in_table = number >= 0;
 
+        // A page comes as one row: each row is a message between threads, and each column of it a copy.
         let mut query = QueryBuilder::new("with found (time_ms, id) as (");
         if is_in_table {
             query
@@ -220,16 +206,25 @@ impl Store {
             .push_bind(before_ms);
         query.push(", ").push_bind(before);
         query.push(") order by e.time_ms desc, e.id desc limit 0 + ");
-        query.push_bind(limit).push(
-            ")) select e.id, e.event_id, e.time_ms, e.source, e.name, e.read_only, e.user_name, e.access_key_id,
-                       e.resources, e.record
-                from found join event e on e.id = found.id order by found.time_ms desc, found.id desc limit 0 + ",
-        );
-        query.push_bind(limit);
         query
-            .build_query_as()
-            .fetch_all(&mut *self.connections.read().await?)
-            .await
+            .push_bind(limit)
+            .push(")), page as (select * from found order by time_ms desc, id desc limit 0 + ");
+        query.push_bind(limit).push(
+            ") select group_concat(
+                json_array(e.id, e.event_id, e.time_ms, e.source, e.name,
+                           json(case e.read_only when 0 then 'false' when 1 then 'true' else 'null' end),
+                           e.user_name, e.access_key_id, json(e.resources), e.record),
+                ' ' order by page.time_ms desc, page.id desc)
+            from page join event e on e.id = page.id",
+        );
+        let page: Option<String> = query
+            .build_query_scalar()
+            .fetch_one(&mut *self.connections.read().await?)
+            .await?;
+        let page = page.unwrap_or_default();
+        let rows = serde_json::Deserializer::from_str(&page).into_iter();
+        rows.collect::<Result<_, _>>()
+            .map_err(|error| Error::Decode(error.into()))
     }
 }
 
@@ -238,7 +233,6 @@ mod tests {
     use sqlx::AssertSqlSafe;
 
     use super::*;
-    use crate::event::NamedResource;
     use crate::store::{Lifetime, NewEvent, Slot};
 
     const EVENTS: i64 = 120;
@@ -357,6 +351,45 @@ mod tests {
                     );
                 }
             }
+        }
+    }
+
+    #[tokio::test]
+    async fn a_row_has_what_was_stored() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("test.sqlite");
+        let store = Store::open(&path, Lifetime::Temporary).await.unwrap();
+        let records = [
+            "{}",
+            r#"{"a":"\"\\\n\u0001"}"#,
+            "{\"ü\":\"\u{1f600}/\u{2028}\"}",
+        ];
+        let mut events: Vec<NewEvent> = [0, 1, 2].map(event).into();
+        for (event, record) in events.iter_mut().zip(records) {
+            event.record = record.to_owned();
+        }
+        events[1].read_only = None;
+        store.events_append(events.clone()).await.unwrap();
+        let filter = EventFilter {
+            account: "111122223333".to_owned(),
+            region: "us-east-1".to_owned(),
+            since_ms: 0,
+            until_ms: i64::MAX,
+            attribute: None,
+        };
+        let rows = store.event_page(&filter, None, 50).await.unwrap();
+        assert_eq!(rows.len(), events.len());
+        for (row, event) in rows.into_iter().rev().zip(events) {
+            assert_eq!(row.event_id, event.event_id);
+            assert_eq!(row.time_ms, event.time_ms);
+            assert_eq!(row.source, event.source);
+            assert_eq!(row.name, event.name);
+            assert_eq!(row.read_only, event.read_only);
+            assert_eq!(row.user_name, event.user_name);
+            assert_eq!(row.access_key_id, event.access_key_id);
+            assert_eq!(row.resources, event.resources);
+            let record: String = serde_json::from_str(row.record.get()).unwrap();
+            assert_eq!(record, event.record);
         }
     }
 
