@@ -11,6 +11,7 @@ use sqlx::sqlite::SqliteConnectOptions;
 use sqlx::{ConnectOptions, QueryBuilder, Sqlite, SqliteConnection};
 use tokio::sync::{Mutex, OwnedMutexGuard, OwnedSemaphorePermit, Semaphore};
 
+use super::checkpoints::Checkpoints;
 use super::{Error, is_locked};
 
 /// Connections that read at the same time.
@@ -36,6 +37,7 @@ struct Writer {
     in_transaction: bool,
     /// Another process holds the database, and was waited for in vain.
     is_locked_out: bool,
+    checkpoints: Checkpoints,
 }
 
 #[derive(Debug)]
@@ -68,11 +70,16 @@ pub(crate) struct Reading {
 
 impl Connections {
     /// `writer` writes; readers are opened with `options` when they are first needed.
-    pub(super) fn new(writer: SqliteConnection, options: SqliteConnectOptions) -> Self {
+    pub(super) fn new(
+        writer: SqliteConnection,
+        options: SqliteConnectOptions,
+        checkpoints: Checkpoints,
+    ) -> Self {
         let writer = Writer {
             connection: writer,
             in_transaction: false,
             is_locked_out: false,
+            checkpoints,
         };
         let readers = Readers {
             options,
@@ -88,6 +95,7 @@ impl Connections {
     /// The connection that writes, for a single statement.
     pub(super) async fn write(&self) -> Result<Writing, Error> {
         let mut writer = Arc::clone(&self.writer).lock_owned().await;
+        writer.checkpoints.count();
         if std::mem::take(&mut writer.in_transaction) {
             // SQLite may have rolled it back already, and says so by an error.
             let _ = sqlx::query("rollback")
@@ -275,7 +283,8 @@ mod tests {
             .filename(folder.join("test.db"))
             .create_if_missing(true)
             .journal_mode(SqliteJournalMode::Wal);
-        Connections::new(options.connect().await.unwrap(), options)
+        let checkpoints = Checkpoints::open(options.clone());
+        Connections::new(options.connect().await.unwrap(), options, checkpoints)
     }
 
     async fn rows(connections: &Connections) -> Vec<i64> {

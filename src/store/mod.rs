@@ -7,6 +7,7 @@
 //! Statements are prepared once. SQLite would prepare one anew each time it is run if its limit were a bare parameter,
 //! whose value it then plans by: hence `limit 0 + $1`.
 
+mod checkpoints;
 mod connections;
 mod digests;
 mod embedded;
@@ -28,6 +29,7 @@ use std::path::Path;
 use std::sync::Arc;
 use std::sync::atomic::AtomicBool;
 
+use checkpoints::Checkpoints;
 use connections::Connections;
 use events::EventWriter;
 use known::Known;
@@ -132,7 +134,9 @@ impl Store {
             .busy_timeout(connections::BUSY_TIMEOUT);
         let is_new =
             empty::write_if_absent(path, lifetime != Lifetime::Temporary).map_err(Error::from)?;
-        let mut writer = options.connect().await?;
+        let mut writer = checkpoints::left_to_others(options.clone())
+            .connect()
+            .await?;
         if !is_new {
             migrator()
                 .run(&mut writer)
@@ -142,7 +146,8 @@ impl Store {
                     error => OpenError::Database(error.into()),
                 })?;
         }
-        let connections = Connections::new(writer, options.read_only(true));
+        let checkpoints = Checkpoints::open(options.clone());
+        let connections = Connections::new(writer, options.read_only(true), checkpoints);
         // The first caller need not wait for a connection to open.
         tokio::spawn({
             let connections = connections.clone();
