@@ -1,4 +1,4 @@
-//! Moves what the write-ahead log holds into the database, beside the writes and not in their way.
+//! Moves what the write-ahead log holds into a kept database, beside the writes and not in their way.
 //!
 //! Left to itself SQLite does this within a commit, once the log has 1,000 pages, and whoever commits then waits for the
 //! disk. Here another connection does it while writes go on. It never quite comes to the log's end while they do, and
@@ -94,7 +94,8 @@ mod tests {
             .await
             .unwrap();
         assert_eq!(pages.to_string(), MOST_PAGES);
-        let connections = Connections::new(writer, options.clone(), Checkpoints::open(options));
+        let connections =
+            Connections::new(writer, options.clone(), Some(Checkpoints::open(options)));
         let write = async |sql: &'static str| {
             let mut writing = connections.write().await.unwrap();
             sqlx::query(sql).execute(&mut *writing).await.unwrap();

@@ -37,7 +37,8 @@ struct Writer {
     in_transaction: bool,
     /// Another process holds the database, and was waited for in vain.
     is_locked_out: bool,
-    checkpoints: Checkpoints,
+    /// `None`: SQLite makes them as it writes.
+    checkpoints: Option<Checkpoints>,
 }
 
 #[derive(Debug)]
@@ -73,7 +74,7 @@ impl Connections {
     pub(super) fn new(
         writer: SqliteConnection,
         options: SqliteConnectOptions,
-        checkpoints: Checkpoints,
+        checkpoints: Option<Checkpoints>,
     ) -> Self {
         let writer = Writer {
             connection: writer,
@@ -95,7 +96,9 @@ impl Connections {
     /// The connection that writes, for a single statement.
     pub(super) async fn write(&self) -> Result<Writing, Error> {
         let mut writer = Arc::clone(&self.writer).lock_owned().await;
-        writer.checkpoints.count();
+        if let Some(checkpoints) = &mut writer.checkpoints {
+            checkpoints.count();
+        }
         if std::mem::take(&mut writer.in_transaction) {
             // SQLite may have rolled it back already, and says so by an error.
             let _ = sqlx::query("rollback")
@@ -283,8 +286,7 @@ mod tests {
             .filename(folder.join("test.db"))
             .create_if_missing(true)
             .journal_mode(SqliteJournalMode::Wal);
-        let checkpoints = Checkpoints::open(options.clone());
-        Connections::new(options.connect().await.unwrap(), options, checkpoints)
+        Connections::new(options.connect().await.unwrap(), options, None)
     }
 
     async fn rows(connections: &Connections) -> Vec<i64> {

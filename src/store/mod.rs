@@ -132,11 +132,15 @@ impl Store {
             .synchronous(synchronous)
             .foreign_keys(true)
             .busy_timeout(connections::BUSY_TIMEOUT);
-        let is_new =
-            empty::write_if_absent(path, lifetime != Lifetime::Temporary).map_err(Error::from)?;
-        let mut writer = checkpoints::left_to_others(options.clone())
-            .connect()
-            .await?;
+        let is_synced = lifetime != Lifetime::Temporary;
+        let is_new = empty::write_if_absent(path, is_synced).map_err(Error::from)?;
+        // Where nothing is synced there is no disk to wait for, and a short log is the quicker one.
+        let mut writer = match is_synced {
+            true => checkpoints::left_to_others(options.clone()),
+            false => options.clone(),
+        }
+        .connect()
+        .await?;
         if !is_new {
             migrator()
                 .run(&mut writer)
@@ -146,7 +150,7 @@ impl Store {
                     error => OpenError::Database(error.into()),
                 })?;
         }
-        let checkpoints = Checkpoints::open(options.clone());
+        let checkpoints = is_synced.then(|| Checkpoints::open(options.clone()));
         let connections = Connections::new(writer, options.read_only(true), checkpoints);
         // The first caller need not wait for a connection to open.
         tokio::spawn({
