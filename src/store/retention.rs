@@ -63,7 +63,8 @@ mod tests {
 
     use super::*;
     use crate::event::NamedResource;
-    use crate::store::{Due, EventFilter, Lifetime, NewEvent, Slot};
+    use crate::store::search::tests::everything;
+    use crate::store::{Due, Lifetime, NewEvent, Slot};
 
     const DAY_MS: i64 = 24 * 60 * 60 * 1000;
 
@@ -87,14 +88,7 @@ mod tests {
     }
 
     async fn kept(store: &Store) -> Vec<String> {
-        let filter = EventFilter {
-            account: "111122223333".to_owned(),
-            region: "us-east-1".to_owned(),
-            since_ms: 0,
-            until_ms: i64::MAX,
-            attribute: None,
-        };
-        let rows = store.event_page(&filter, None, 50).await.unwrap();
+        let rows = store.event_page(&everything(), None, 50).await.unwrap();
         let mut kept: Vec<String> = rows.into_iter().map(|row| row.event_id).collect();
         kept.reverse();
         kept

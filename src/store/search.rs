@@ -229,13 +229,24 @@ impl Store {
 }
 
 #[cfg(test)]
-mod tests {
+pub(super) mod tests {
     use sqlx::AssertSqlSafe;
 
     use super::*;
     use crate::store::{Lifetime, NewEvent, Slot};
 
     const EVENTS: i64 = 120;
+
+    /// All management events of the account and region that tests store theirs in.
+    pub(in crate::store) fn everything() -> EventFilter {
+        EventFilter {
+            account: "111122223333".to_owned(),
+            region: "us-east-1".to_owned(),
+            since_ms: 0,
+            until_ms: i64::MAX,
+            attribute: None,
+        }
+    }
 
     /// Two events a second, so that times alone do not order them.
     fn event(number: i64) -> NewEvent {
@@ -370,13 +381,7 @@ mod tests {
         }
         events[1].read_only = None;
         store.events_append(events.clone()).await.unwrap();
-        let filter = EventFilter {
-            account: "111122223333".to_owned(),
-            region: "us-east-1".to_owned(),
-            since_ms: 0,
-            until_ms: i64::MAX,
-            attribute: None,
-        };
+        let filter = everything();
         let rows = store.event_page(&filter, None, 50).await.unwrap();
         assert_eq!(rows.len(), events.len());
         for (row, event) in rows.into_iter().rev().zip(events) {
@@ -426,13 +431,7 @@ mod tests {
         // One that was asked for before the reset.
         fill(&store.connections, EVENTS).await.unwrap();
         store.events_append(vec![event(1)]).await.unwrap();
-        let filter = EventFilter {
-            account: "111122223333".to_owned(),
-            region: "us-east-1".to_owned(),
-            since_ms: 0,
-            until_ms: i64::MAX,
-            attribute: None,
-        };
+        let filter = everything();
         assert_eq!(found(&store, &filter).await, ["event-1"]);
     }
 
