@@ -2,7 +2,7 @@
 //!
 //! [`operations`] is the table: an operation is an input type, an output type and a function `(Cx, Input) -> Output`;
 //! its name stands there and nowhere else. What all operations share (reading the body, page tokens, times) is here.
-//! No operation knows that it is recorded, or which door it came through; it only tells what it called itself.
+//! No operation knows how it is recorded, or which door it came through; it only leaves what goes with its record.
 
 mod constraints;
 mod encryption;
@@ -22,7 +22,7 @@ mod trails;
 use std::collections::BTreeMap;
 use std::future::ready;
 use std::pin::Pin;
-use std::sync::{Arc, LazyLock, Mutex, PoisonError};
+use std::sync::{Arc, LazyLock, Mutex, MutexGuard, PoisonError};
 
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD as BASE64;
@@ -36,7 +36,7 @@ use crate::aws::models;
 use crate::clock::{Clock, Ids};
 use crate::event::own::OwnCall;
 use crate::keys::Keys;
-use crate::store::{Change, Slot, Store};
+use crate::store::{Change, NewTrail, Slot, Store};
 use crate::targets::Targets;
 
 pub use error::{Code, Error, Result};
@@ -57,8 +57,8 @@ pub struct Cx {
     pub trails_per_region: u32,
     /// Length of a delivery slot.
     pub slot_ms: i64,
-    /// What operations call in CloudTrail's name, to be recorded with them.
-    pub own_calls: OwnCalls,
+    /// Where operations leave what goes with their record.
+    pub for_record: ForRecord,
 }
 
 impl Cx {
@@ -72,22 +72,43 @@ impl Cx {
     }
 }
 
-/// The calls that an operation has made in CloudTrail's name. Clones share them.
+/// Where an operation leaves what goes with the record of its call. Clones share it.
 #[derive(Clone, Debug, Default)]
-pub struct OwnCalls(Arc<Mutex<Vec<OwnCall>>>);
+pub struct ForRecord(Arc<Mutex<Left>>);
 
-impl OwnCalls {
-    fn push(&self, call: OwnCall) {
-        self.0
-            .lock()
-            .unwrap_or_else(PoisonError::into_inner)
-            .push(call);
+/// What an operation has left.
+#[derive(Debug, Default)]
+pub struct Left {
+    /// The calls that it has made in CloudTrail's name.
+    pub own_calls: Vec<OwnCall>,
+    /// The trail that it makes, to be stored together with the record. Where that can't be, [`insert_trail`] says what
+    /// the operation answers.
+    pub trail: Option<NewTrail>,
+}
+
+impl ForRecord {
+    fn push_own_call(&self, call: OwnCall) {
+        self.lock().own_calls.push(call);
     }
 
-    /// Those made so far, which are forgotten here.
-    pub fn take(&self) -> Vec<OwnCall> {
-        std::mem::take(&mut *self.0.lock().unwrap_or_else(PoisonError::into_inner))
+    fn put_trail(&self, trail: NewTrail) {
+        self.lock().trail = Some(trail);
     }
+
+    /// What was left so far, which is forgotten here.
+    pub fn take(&self) -> Left {
+        std::mem::take(&mut *self.lock())
+    }
+
+    fn lock(&self) -> MutexGuard<'_, Left> {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+/// Stores the trail that an operation has left, without a record.
+pub async fn insert_trail(store: &Store, new: &NewTrail) -> Result<()> {
+    let inserted = trails::insert(store, &new.trail.account, new, &[]).await;
+    inserted.map(drop)
 }
 
 /// The answer of an operation: the JSON body of a success, or the error.

@@ -139,7 +139,7 @@ impl Settings {
             let message_id = cx.targets.publish(None, arn, VALIDATION_MESSAGE).await;
             let message_id = message_id.map_err(publish_error)?;
             if let Some(call) = OwnCall::publish(arn, VALIDATION_MESSAGE, message_id.as_deref()) {
-                cx.own_calls.push(call);
+                cx.for_record.push_own_call(call);
             }
         }
         Ok(Self {
@@ -221,8 +221,8 @@ pub(super) async fn check_bucket(cx: &Cx, bucket: &str) -> Result<()> {
                 Some(place) => (&place.account, &place.region),
                 None => (&cx.account, &cx.region),
             };
-            cx.own_calls
-                .push(OwnCall::get_bucket_acl(account, region, bucket));
+            let call = OwnCall::get_bucket_acl(account, region, bucket);
+            cx.for_record.push_own_call(call);
             Ok(())
         }
         Ok(false) => Err(Error::no_such_bucket(bucket)),

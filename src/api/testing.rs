@@ -12,7 +12,7 @@ use tempfile::TempDir;
 use tokio::net::TcpListener;
 use tokio_util::sync::CancellationToken;
 
-use super::{Cx, OwnCalls, operations};
+use super::{Cx, ForRecord, operations};
 use crate::client::{self, Trust};
 use crate::clock::{Clock, Ids};
 use crate::config::PolicyCheck;
@@ -67,7 +67,7 @@ impl Api {
             keys,
             trails_per_region: 5,
             slot_ms: 300_000,
-            own_calls: OwnCalls::default(),
+            for_record: ForRecord::default(),
         };
         Self {
             cx,
@@ -103,7 +103,12 @@ impl Api {
     pub(super) async fn make_trail(&self, name: &str, is_multi_region: bool) -> Trail {
         let mut trail = trail(&self.cx.account, &self.cx.region, name);
         trail.is_multi_region = is_multi_region;
-        trail.id = self.cx.store.trail_insert(&trail, &[], 5).await.unwrap();
+        trail.id = self
+            .cx
+            .store
+            .trail_insert(&trail.clone().within(5), &[])
+            .await
+            .unwrap();
         trail
     }
 }

@@ -16,7 +16,7 @@ use super::forms::{self, TrailName};
 use super::settings::{Settings, SettingsInput};
 use super::tags::{self, Tag};
 use super::{Cx, Empty, Timestamp, organizations, page_after, page_token};
-use crate::store::{DeliveryStatus, Trail, TrailError};
+use crate::store::{self, DeliveryStatus, NewTrail, Store, Trail, TrailError};
 use crate::targets::TargetError;
 
 /// How many trails a page of ListTrails has. AWS does not say how many its pages have.
@@ -98,16 +98,32 @@ pub(super) async fn create_trail(cx: Cx, input: CreateTrailInput) -> Result<Trai
     Settings::check(&cx, settings, &trail)
         .await?
         .apply(&mut trail);
-    trail.id = cx
-        .store
-        .trail_insert(&trail, &tags, cx.trails_per_region)
-        .await
-        .map_err(|error| refusal(&cx, &trail, error))?;
+    let limit = cx.trails_per_region;
+    let mut new = trail.within(limit);
+    if tags.is_empty() && organization.is_none() {
+        let output = new.trail.clone().into();
+        cx.for_record.put_trail(new);
+        return Ok(output);
+    }
+    new.trail.id = insert(&cx.store, &cx.account, &new, &tags).await?;
     if organization.is_some() {
         // In a transaction of its own, which is early enough: a new trail does not log yet.
-        organizations::put(&cx, &mut trail, organization).await?;
+        organizations::put(&cx, &mut new.trail, organization).await?;
     }
-    Ok(trail.into())
+    Ok(new.trail.into())
+}
+
+/// Inserts a trail for a caller of `account`, and gives its id.
+pub(super) async fn insert(
+    store: &Store,
+    account: &str,
+    new: &NewTrail,
+    tags: &[store::Tag],
+) -> Result<i64> {
+    store
+        .trail_insert(new, tags)
+        .await
+        .map_err(|error| refusal(account, &new.trail.name, new.limit, error))
 }
 
 /// <https://docs.aws.amazon.com/awscloudtrail/latest/APIReference/API_UpdateTrail.html>
@@ -126,7 +142,7 @@ pub(super) async fn update_trail(cx: Cx, input: SettingsInput) -> Result<TrailOu
             settings.apply(trail)
         })
         .await
-        .map_err(|error| refusal(&cx, &trail, error))?;
+        .map_err(|error| refusal(&cx.account, &trail.name, cx.trails_per_region, error))?;
     let mut updated = updated.ok_or_else(|| Error::trail_not_found(&trail.arn(), &cx.account))?;
     if let Some(organization) = organization {
         organizations::put(&cx, &mut updated, organization).await?;
@@ -134,12 +150,10 @@ pub(super) async fn update_trail(cx: Cx, input: SettingsInput) -> Result<TrailOu
     Ok(updated.into())
 }
 
-fn refusal(cx: &Cx, trail: &Trail, error: TrailError) -> Error {
+fn refusal(account: &str, name: &str, limit: u32, error: TrailError) -> Error {
     match error {
-        TrailError::NameTaken => Error::trail_exists(&trail.name, &cx.account),
-        TrailError::RegionFull { region } => {
-            Error::too_many_trails(&cx.account, cx.trails_per_region, &region)
-        }
+        TrailError::NameTaken => Error::trail_exists(name, account),
+        TrailError::RegionFull { region } => Error::too_many_trails(account, limit, &region),
         TrailError::Store(error) => error.into(),
     }
 }
@@ -221,7 +235,7 @@ pub(super) async fn describe_trails(
     }
     let wanted: HashSet<&str> = input.trail_name_list.iter().map(String::as_str).collect();
     let with_shadows = input.include_shadow_trails.unwrap_or(true);
-    let trails = cx.store.trail_list(&cx.account).await?;
+    let trails = cx.store.trail_list(&cx.account).await?.to_vec();
     // An account of an organization sees its trails as shadows.
     let copies = cx.store.organization_trails(&cx.account).await?;
     let trail_list = trails
@@ -272,20 +286,21 @@ pub(super) async fn list_trails(cx: Cx, input: ListTrailsInput) -> Result<ListTr
         Some(token) => page_after(&filter, token)?,
         None => 0,
     };
-    let mut trails = cx.store.trail_list(&cx.account).await?;
-    trails.retain(|trail| trail.id > after);
+    let trails = cx.store.trail_list(&cx.account).await?;
+    let after = trails.partition_point(|trail| trail.id <= after);
+    let trails = &trails[after..];
     let next_token = match trails.get(TRAILS_PER_PAGE - 1) {
         Some(last) if trails.len() > TRAILS_PER_PAGE => Some(page_token(&filter, &last.id)?),
         _ => None,
     };
-    trails.truncate(TRAILS_PER_PAGE);
     Ok(ListTrailsOutput {
         trails: trails
-            .into_iter()
+            .iter()
+            .take(TRAILS_PER_PAGE)
             .map(|trail| TrailInfo {
                 trail_arn: trail.arn(),
-                name: trail.name,
-                home_region: trail.home_region,
+                name: trail.name.clone(),
+                home_region: trail.home_region.clone(),
             })
             .collect(),
         next_token,
@@ -703,7 +718,11 @@ mod tests {
         for number in 0..250 {
             let trail =
                 super::super::testing::trail("111122223333", "us-east-1", &format!("t-{number}"));
-            api.cx.store.trail_insert(&trail, &[], 1000).await.unwrap();
+            api.cx
+                .store
+                .trail_insert(&trail.clone().within(1000), &[])
+                .await
+                .unwrap();
         }
         let mut names = Vec::new();
         let mut input = json!({});

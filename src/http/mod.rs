@@ -22,18 +22,17 @@ use http::{Method, StatusCode, header};
 use http_body::Body as _;
 use http_body_util::BodyExt;
 
-use crate::api::{self, Cx, OwnCalls};
+use crate::api::{self, Cx, ForRecord, Left};
 use crate::app::App;
 use crate::aws::models;
 use crate::aws::route::{self, Call, Route};
 use crate::aws::sigv4::{self, Signature};
 use crate::aws::verify::Refusal;
 use crate::config::Embedded;
-use crate::event::own::OwnCall;
 use crate::policy::templates;
-use crate::record::CallSeen;
 use crate::record::proxy::{self, Seen, ToTheEnd, UpstreamError};
-use crate::takers::Logging;
+use crate::record::{AnswerSeen, CallSeen};
+use crate::store::NewTrail;
 use reply::Replier;
 use verify::Flaw;
 
@@ -148,9 +147,9 @@ async fn answer(app: Arc<App>, peer: SocketAddr, request: Request) -> Response {
     let logging = app.recorder.logging().await;
     let head = parts.clone();
     let (body, sent) = proxy::tee(body, app.recorder.body_limit());
-    let own_calls = OwnCalls::default();
+    let for_record = ForRecord::default();
     let response = match door {
-        Door::Api => call_api(&app, &caller, &replier, &parts, body, &own_calls).await,
+        Door::Api => call_api(&app, &caller, &replier, &parts, body, &for_record).await,
         Door::Embedded(service) => {
             embedded::answer(
                 &app,
@@ -178,16 +177,20 @@ async fn answer(app: Arc<App>, peer: SocketAddr, request: Request) -> Response {
     if let Some(refusal) = flaw.as_ref().and_then(Flaw::found) {
         return refused(&app, &replier, refusal);
     }
-    recorded(
-        &app,
-        caller,
+    let Left { own_calls, trail } = for_record.take();
+    let call = CallSeen {
+        parts: head,
+        signature: caller.signature,
+        body: sent,
+        peer: caller.peer,
+        default_account: caller.default_account,
         logging,
-        head,
-        sent,
-        response,
-        own_calls.take(),
-    )
-    .await
+        own_calls,
+    };
+    match trail {
+        Some(trail) => recorded_with_trail(&app, &replier, call, response, &trail).await,
+        None => recorded(&app, call, response).await,
+    }
 }
 
 /// The answer to a call that is not let in; AWS writes no record of such.
@@ -236,45 +239,63 @@ async fn asked_for(
 }
 
 /// The answer, which does not end before its call is recorded.
-async fn recorded(
-    app: &Arc<App>,
-    caller: Caller,
-    logging: Logging,
-    head: Parts,
-    sent: Seen,
-    response: Response,
-    own_calls: Vec<OwnCall>,
-) -> Response {
-    let (parts, body) = response.into_parts();
-    let (body, received) = proxy::tee(body, app.recorder.body_limit());
-    let length = body.size_hint().exact();
-    let seen = CallSeen {
-        parts: head,
-        signature: caller.signature,
-        request_body: sent,
-        status: parts.status,
-        response_headers: parts.headers.clone(),
-        response_body: received,
-        peer: caller.peer,
-        default_account: caller.default_account,
-        logging,
-        own_calls,
-    };
+async fn recorded(app: &Arc<App>, call: CallSeen, response: Response) -> Response {
+    let length = response.body().size_hint().exact();
+    let (response, answer) = seen(app, response);
     // Of such an answer the caller has everything with its head.
-    let ends_with_head = seen.parts.method == Method::HEAD || length == Some(0);
-    let app = Arc::clone(app);
+    let ends_with_head = call.parts.method == Method::HEAD || length == Some(0);
     if !ends_with_head && length.is_none_or(|length| length > SMALL_ANSWER) {
-        let record = async move { app.recorder.record(seen).await };
-        return Response::from_parts(parts, proxy::hold_end(body, record));
+        let app = Arc::clone(app);
+        let record = async move { app.recorder.record(&call, &answer).await };
+        return response.map(|body| proxy::hold_end(body, record));
     }
     // A small answer is sent in one piece, head and all.
-    let whole = match ends_with_head {
-        true => Ok(body),
-        false => body.collect().await.map(|body| Body::from(body.to_bytes())),
+    let response = match ends_with_head {
+        true => response,
+        false => whole(response).await,
     };
-    app.recorder.record(seen).await;
-    match whole {
-        Ok(body) => Response::from_parts(parts, body),
+    app.recorder.record(&call, &answer).await;
+    response
+}
+
+/// The answer to a call that makes a trail, which is stored with the call's record.
+async fn recorded_with_trail(
+    app: &Arc<App>,
+    replier: &Replier,
+    call: CallSeen,
+    response: Response,
+    trail: &NewTrail,
+) -> Response {
+    let (response, answer) = seen(app, response);
+    let response = whole(response).await;
+    if app.recorder.record_with_trail(&call, &answer, trail).await {
+        return response;
+    }
+    // Something is in its way. Stored alone, it says what, and that is the answer to be recorded.
+    let response = match api::insert_trail(&app.store, trail).await {
+        Ok(()) => response,
+        Err(error) => replier.api_error(&error),
+    };
+    recorded(app, call, response).await
+}
+
+/// An answer, and what is seen of it as it is read.
+fn seen(app: &App, response: Response) -> (Response, AnswerSeen) {
+    let (parts, body) = response.into_parts();
+    let (body, received) = proxy::tee(body, app.recorder.body_limit());
+    let answer = AnswerSeen {
+        status: parts.status,
+        headers: parts.headers.clone(),
+        body: received,
+    };
+    (Response::from_parts(parts, body), answer)
+}
+
+/// An answer with its body at hand.
+async fn whole(response: Response) -> Response {
+    let (parts, body) = response.into_parts();
+    match body.collect().await {
+        Ok(body) => Response::from_parts(parts, Body::from(body.to_bytes())),
         // The upstream broke off; the caller is to see that, and no shorter answer.
         Err(error) => Response::from_parts(parts, Body::new(proxy::Broken(Some(error)))),
     }
@@ -292,7 +313,7 @@ async fn call_api(
     replier: &Replier,
     parts: &Parts,
     body: Body,
-    own_calls: &OwnCalls,
+    for_record: &ForRecord,
 ) -> Response {
     let Some(signature) = &caller.signature else {
         return replier.api_error(&api::Error::missing_authentication_token());
@@ -326,7 +347,7 @@ async fn call_api(
         keys: app.keys.clone(),
         trails_per_region: app.config.trails_per_region,
         slot_ms: app.config.slot_ms(),
-        own_calls: own_calls.clone(),
+        for_record: for_record.clone(),
     };
     match app.operations.call(operation, cx, &body).await {
         Ok(body) => replier.json(body),

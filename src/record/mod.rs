@@ -25,7 +25,7 @@ use crate::clock::{Clock, Ids};
 use crate::event::own::OwnCall;
 use crate::event::shared::{self, SharedIds};
 use crate::event::{Event, Exchange, Outcome, build, unlogged};
-use crate::store::{AppendError, Store};
+use crate::store::{AppendError, NewTrail, Store};
 use crate::takers::{Logging, Takers};
 use identify::Identities;
 use keys::Keys;
@@ -83,15 +83,12 @@ pub struct Counts {
     pub failed: AtomicU64,
 }
 
-/// A call as the door saw it, with its answer.
+/// A call as the door saw it.
 #[derive(Debug)]
 pub struct CallSeen {
     pub parts: Parts,
     pub signature: Option<Signature>,
-    pub request_body: Seen,
-    pub status: StatusCode,
-    pub response_headers: HeaderMap,
-    pub response_body: Seen,
+    pub body: Seen,
     pub peer: IpAddr,
     /// The account of callers whose access key does not say.
     pub default_account: String,
@@ -99,6 +96,14 @@ pub struct CallSeen {
     pub logging: Logging,
     /// What localtrail itself called to answer.
     pub own_calls: Vec<OwnCall>,
+}
+
+/// Its answer.
+#[derive(Debug)]
+pub struct AnswerSeen {
+    pub status: StatusCode,
+    pub headers: HeaderMap,
+    pub body: Seen,
 }
 
 #[derive(Debug, thiserror::Error)]
@@ -150,9 +155,8 @@ impl Recorder {
     }
 
     /// Records a call. Returns when its event is committed, or could not be.
-    pub async fn record(&self, mut seen: CallSeen) {
-        let own_calls = std::mem::take(&mut seen.own_calls);
-        match self.try_record(&seen, own_calls).await {
+    pub async fn record(&self, seen: &CallSeen, answer: &AnswerSeen) {
+        match self.try_record(seen, answer, None).await {
             Ok(true) => self.counts.recorded.fetch_add(1, Ordering::Relaxed),
             Ok(false) => self.counts.skipped.fetch_add(1, Ordering::Relaxed),
             Err(error) => {
@@ -162,14 +166,35 @@ impl Recorder {
         };
     }
 
+    /// Records the call that makes `trail` and stores the trail, both or neither; `false` where it is neither.
+    pub async fn record_with_trail(
+        &self,
+        seen: &CallSeen,
+        answer: &AnswerSeen,
+        trail: &NewTrail,
+    ) -> bool {
+        match self.try_record(seen, answer, Some(trail)).await {
+            Ok(true) => {
+                self.counts.recorded.fetch_add(1, Ordering::Relaxed);
+                true
+            }
+            Ok(false) => false,
+            Err(error) => {
+                debug!("a trail is not stored with its record: {error}");
+                false
+            }
+        }
+    }
+
     async fn try_record(
         &self,
         seen: &CallSeen,
-        own_calls: Vec<OwnCall>,
+        answer: &AnswerSeen,
+        trail: Option<&NewTrail>,
     ) -> Result<bool, RecordError> {
         let limit = self.settings.body_limit;
-        seen.request_body.read_on(limit).await;
-        let raw_request = seen.request_body.take();
+        seen.body.read_on(limit).await;
+        let raw_request = seen.body.bytes();
         let request_body = raw_request
             .as_ref()
             .and_then(|raw| body::decode(&seen.parts.headers, raw, limit));
@@ -186,8 +211,8 @@ impl Recorder {
             );
             return Ok(false);
         };
-        let raw_response = seen.response_body.take();
-        let outcome = outcome(&call, seen, raw_response.as_ref(), limit);
+        let raw_response = answer.body.bytes();
+        let outcome = outcome(&call, answer, raw_response.as_ref(), limit);
         let params = match &request_body {
             Some(body) => params::request(&call, &seen.parts, body).ok(),
             // A REST call's head has parameters of its own: an object's bucket and key.
@@ -233,7 +258,7 @@ impl Recorder {
         );
 
         let raw_response = raw_response.unwrap_or_default();
-        let request_id = params::request_id(&seen.response_headers, &raw_response);
+        let request_id = params::request_id(&answer.headers, &raw_response);
         let exchange = Exchange {
             call,
             parts: &seen.parts,
@@ -241,9 +266,9 @@ impl Recorder {
             params,
             body: request_body.as_deref(),
             outcome,
-            response_headers: &seen.response_headers,
-            bytes_in: seen.request_body.total(),
-            bytes_out: seen.response_body.total(),
+            response_headers: &answer.headers,
+            bytes_in: seen.body.total(),
+            bytes_out: answer.body.total(),
             time: now,
             source_ip: seen.peer,
             request_id: request_id.unwrap_or_else(|| self.ids.uuid().to_string()),
@@ -254,8 +279,8 @@ impl Recorder {
         };
         let event = build::build(exchange, &principal, &self.settings.event_version);
         // What localtrail called to answer came first.
+        let own_calls = seen.own_calls.iter().cloned();
         let mut events: Vec<Event> = own_calls
-            .into_iter()
             .filter_map(|call| {
                 let seed = self.ids.uuid().to_string();
                 call.event(&seed, now, &self.settings.event_version)
@@ -273,7 +298,13 @@ impl Recorder {
         }
         let stored = async {
             let rows = self.takers.rows_of_version(&events, &seen.logging, now);
-            self.store.events_append(rows.await?).await?;
+            let rows = rows.await?;
+            match trail {
+                Some(trail) => self.store.events_append_with_trail(rows, trail).await?,
+                None => {
+                    self.store.events_append(rows).await?;
+                }
+            }
             Ok(true)
         };
         stored.await.map_err(|error| {
@@ -308,24 +339,19 @@ impl Recorder {
     }
 }
 
-fn outcome(call: &Call, seen: &CallSeen, raw: Option<&Bytes>, limit: usize) -> Outcome {
-    let decoded = raw.and_then(|raw| body::decode(&seen.response_headers, raw, limit));
+fn outcome(call: &Call, answer: &AnswerSeen, raw: Option<&Bytes>, limit: usize) -> Outcome {
+    let decoded = raw.and_then(|raw| body::decode(&answer.headers, raw, limit));
     let body = decoded.as_deref().unwrap_or_default();
     // A redirect is S3's way to say that a bucket is elsewhere, and 304 that there is nothing new: S3 logs both as
     // errors.
-    if seen.status.is_success() {
+    if answer.status.is_success() {
         // Of these is learned who calls with which key.
         let is_needed = matches!(&*call.service.id, "iam" | "sts") || build::needs_answer(call);
         let parsed = decoded
             .as_ref()
             .filter(|_| is_needed)
-            .and_then(|_| build::answer(call, seen.status, &seen.response_headers, body));
+            .and_then(|_| build::answer(call, answer.status, &answer.headers, body));
         return Outcome::Success(parsed);
     }
-    Outcome::Failure(params::error(
-        call,
-        seen.status,
-        &seen.response_headers,
-        body,
-    ))
+    Outcome::Failure(params::error(call, answer.status, &answer.headers, body))
 }

@@ -3,7 +3,7 @@
 
 use std::pin::Pin;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError};
 use std::task::{Context, Poll, ready};
 use std::time::Duration;
 
@@ -28,6 +28,8 @@ pub struct Seen(Arc<SeenInner>);
 struct SeenInner {
     total: AtomicU64,
     kept: Mutex<BytesMut>,
+    /// The same, once someone has asked for it.
+    whole: OnceLock<Bytes>,
     /// The body has come to its end.
     is_over: AtomicBool,
     /// It broke off before.
@@ -106,10 +108,13 @@ impl Seen {
         self.0.is_awaited.load(Ordering::Relaxed)
     }
 
-    /// The body, unless it was longer than the limit. Takes it: a second call finds nothing.
-    pub fn take(&self) -> Option<Bytes> {
-        let kept = std::mem::take(&mut *lock(&self.0.kept));
-        (kept.len() as u64 == self.total()).then(|| kept.freeze())
+    /// The body, unless it was longer than the limit. To be asked for when it is over.
+    pub fn bytes(&self) -> Option<Bytes> {
+        let whole = self
+            .0
+            .whole
+            .get_or_init(|| std::mem::take(&mut *lock(&self.0.kept)).freeze());
+        (whole.len() as u64 == self.total()).then(|| whole.clone())
     }
 }
 
@@ -483,7 +488,7 @@ mod tests {
         for (limit, kept) in [(5, true), (4, false)] {
             let (body, seen) = tee(Body::from("hello"), limit);
             assert_eq!(body.collect().await.unwrap().to_bytes(), "hello");
-            assert_eq!((seen.total(), seen.take().is_some()), (5, kept), "{limit}");
+            assert_eq!((seen.total(), seen.bytes().is_some()), (5, kept), "{limit}");
         }
     }
 
@@ -494,7 +499,7 @@ mod tests {
             drop(body);
             seen.read_on(limit).await;
             let expected = kept.map(|kept: &str| Bytes::from(kept));
-            assert_eq!(seen.take(), expected, "{limit}");
+            assert_eq!(seen.bytes(), expected, "{limit}");
         }
     }
 

@@ -119,11 +119,16 @@ impl Connections {
 
     /// Runs a batch that [begins](Batch::begin) a transaction, and commits it.
     pub(super) async fn run(&self, batch: Batch) -> Result<(), Error> {
+        self.insert(batch).await.map(drop)
+    }
+
+    /// The same; gives the id of the row that was inserted last.
+    pub(super) async fn insert(&self, batch: Batch) -> Result<i64, Error> {
         let mut writing = self.write().await?;
         // Where a statement fails, those before it are to be rolled back.
         writing.0.in_transaction = true;
         let mut tx = Tx(writing);
-        let run = tx.run(batch.and_commit()).await;
+        let run = tx.insert(batch.and_commit()).await;
         tx.0.note(&run).await;
         tx.0.0.in_transaction = run.is_err();
         run
@@ -197,11 +202,17 @@ impl Batch {
 }
 
 impl Tx {
-    pub(super) async fn run(&mut self, mut batch: Batch) -> Result<(), Error> {
-        if !batch.is_empty() {
-            batch.0.build().execute(&mut **self).await?;
+    pub(super) async fn run(&mut self, batch: Batch) -> Result<(), Error> {
+        self.insert(batch).await.map(drop)
+    }
+
+    /// Gives the id of the row that was inserted last.
+    async fn insert(&mut self, mut batch: Batch) -> Result<i64, Error> {
+        if batch.is_empty() {
+            return Ok(0);
         }
-        Ok(())
+        let done = batch.0.build().execute(&mut **self).await?;
+        Ok(done.last_insert_rowid())
     }
 
     pub(crate) async fn commit(self) -> Result<(), Error> {

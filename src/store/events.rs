@@ -10,8 +10,9 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use sqlx::{QueryBuilder, Sqlite};
 use tokio::sync::oneshot::{self, error::TryRecvError};
 
-use super::connections::Connections;
+use super::connections::{Batch, Connections};
 use super::search::Filler;
+use super::trails::{self, NewTrail};
 use super::{Error, Store, is_unique_violation};
 use crate::event::NamedResource;
 
@@ -156,13 +157,36 @@ impl Store {
     /// Stores events; returns when they are committed. Callers that wait at the same time share one commit, so this is
     /// to be run to its end: one that is dropped half-way may take others' events with it.
     pub async fn events_append(&self, events: Vec<NewEvent>) -> Result<Appended, AppendError> {
-        let for_bus = self.event_bus.open.load(Ordering::Acquire)
-            && events.iter().any(|event| !event.takers.is_empty());
+        let for_bus = self.are_for_bus(&events);
         let appended = self.events.append(events).await?;
         if for_bus {
             self.event_bus.filled.notify_one();
         }
         Ok(appended)
+    }
+
+    /// Stores the events of a call and the trail that it makes, in one trip to the database: all of it or, where the
+    /// trail may not be, nothing. What is in its way, [`Self::trail_insert`] tells.
+    pub async fn events_append_with_trail(
+        &self,
+        events: Vec<NewEvent>,
+        new: &NewTrail,
+    ) -> Result<(), Error> {
+        let mut batch = Batch::begin();
+        trails::insert(batch.then(""), new);
+        insert(batch.then(""), &events.iter().collect::<Vec<_>>());
+        let newest = self.connections.insert(batch).await?;
+        self.events.filler.stored(newest);
+        self.trails_inserted();
+        if self.are_for_bus(&events) {
+            self.event_bus.filled.notify_one();
+        }
+        Ok(())
+    }
+
+    fn are_for_bus(&self, events: &[NewEvent]) -> bool {
+        self.event_bus.open.load(Ordering::Acquire)
+            && events.iter().any(|event| !event.takers.is_empty())
     }
 
     /// Records that match `filter` in the order they were recorded, from after the event `after`; each with its id.

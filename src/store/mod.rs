@@ -59,6 +59,8 @@ pub struct Store {
     events: EventWriter,
     /// By id. Of all trails, only changes of those that may log move the version.
     trails: Arc<Known<i64, Trail>>,
+    /// Those of an account, the oldest first.
+    account_trails: Arc<Known<String, Arc<[Trail]>>>,
     /// By name.
     buckets: Arc<Known<String, Bucket>>,
     /// Documents of buckets, by the bucket's name and theirs.
@@ -161,6 +163,7 @@ impl Store {
             events: EventWriter::new(connections.clone()),
             connections,
             trails: Arc::default(),
+            account_trails: Arc::default(),
             buckets: Arc::default(),
             bucket_settings: Arc::default(),
             event_bus: Arc::default(),
@@ -191,7 +194,7 @@ impl Store {
                 .await?;
         }
         tx.commit().await?;
-        self.trails.changed();
+        self.trails_changed();
         self.buckets_changed();
         Ok(())
     }

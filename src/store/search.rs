@@ -249,7 +249,7 @@ pub(super) mod tests {
     }
 
     /// Two events a second, so that times alone do not order them.
-    fn event(number: i64) -> NewEvent {
+    pub(in crate::store) fn event(number: i64) -> NewEvent {
         let is_data = number % 10 == 9;
         NewEvent {
             event_id: format!("event-{number}"),

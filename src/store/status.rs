@@ -140,7 +140,10 @@ mod tests {
             name: "main".to_owned(),
             ..Trail::default()
         };
-        let id = store.trail_insert(&trail, &[], 5).await.unwrap();
+        let id = store
+            .trail_insert(&trail.clone().within(5), &[])
+            .await
+            .unwrap();
         let status = || store.delivery_status_get(id, "eu-west-1");
         let outcome = |succeeded_ms, attempted_ms, error: Option<&str>| Outcome {
             succeeded_ms,

@@ -6,8 +6,10 @@
 
 use serde::de::DeserializeOwned;
 use serde::{Deserialize, Serialize};
+use std::sync::Arc;
+
 use sqlx::sqlite::SqliteRow;
-use sqlx::{FromRow, Row, SqliteExecutor};
+use sqlx::{FromRow, QueryBuilder, Row, Sqlite};
 
 use super::digests::{Change, Ending, runs_follow};
 use super::status::DeliveryStatus;
@@ -58,6 +60,13 @@ pub struct Trail {
     pub organization_id: Option<String>,
 }
 
+/// A trail to be inserted, unless one of its regions has `limit` trails already.
+#[derive(Clone, Debug)]
+pub struct NewTrail {
+    pub trail: Trail,
+    pub limit: u32,
+}
+
 /// A tag: its key, and its value if it has one.
 pub type Tag = (String, Option<String>);
 
@@ -91,6 +100,11 @@ impl Trail {
         .to_string()
     }
 
+    /// The trail, to be inserted.
+    pub fn within(self, limit: u32) -> NewTrail {
+        NewTrail { trail: self, limit }
+    }
+
     /// Whether the trail is seen in `region`: at home, or as a shadow.
     pub fn covers(&self, region: &str) -> bool {
         self.is_multi_region || self.home_region == region
@@ -98,33 +112,26 @@ impl Trail {
 }
 
 impl Store {
-    /// Inserts the trail with its tags, unless one of its regions has `limit` trails already, and gives its id.
-    pub async fn trail_insert(
-        &self,
-        trail: &Trail,
-        tags: &[Tag],
-        limit: u32,
-    ) -> Result<i64, TrailError> {
-        // A trail without tags is one statement, and that is a transaction of its own.
-        let id = if tags.is_empty() {
-            insert(&mut *self.connections.write().await?, trail, limit).await?
-        } else {
-            let mut tx = self.begin().await?;
-            let id = insert(&mut *tx, trail, limit).await?;
-            if let Some(id) = id {
-                tags_write(&mut tx, id, tags).await?;
-            }
-            tx.commit().await?;
-            id
-        };
-        // `trails_version` stays: a new trail does not log yet.
-        if let Some(id) = id {
-            return Ok(id);
-        }
+    /// Inserts a trail with its tags, and gives its id.
+    pub async fn trail_insert(&self, new: &NewTrail, tags: &[Tag]) -> Result<i64, TrailError> {
         let mut tx = self.begin().await?;
-        let full = full_region(&mut tx, trail, limit).await?;
-        let region = full.unwrap_or_else(|| trail.home_region.clone());
-        Err(TrailError::RegionFull { region })
+        let mut query = QueryBuilder::new("");
+        insert(&mut query, new);
+        let inserted = query.build().execute(&mut *tx).await;
+        let id = match inserted {
+            Ok(done) => done.last_insert_rowid(),
+            Err(error) if is_unique_violation(&error) => return Err(TrailError::NameTaken),
+            Err(error) => {
+                return Err(match full_region(&mut tx, &new.trail, new.limit).await? {
+                    Some(region) => TrailError::RegionFull { region },
+                    None => error.into(),
+                });
+            }
+        };
+        tags_write(&mut tx, id, tags).await?;
+        tx.commit().await?;
+        self.trails_inserted();
+        Ok(id)
     }
 
     /// The trail of this name whose home is `home_region`.
@@ -202,11 +209,21 @@ impl Store {
     }
 
     /// The account's trails in all regions, the oldest first.
-    pub async fn trail_list(&self, account: &str) -> Result<Vec<Trail>, Error> {
-        sqlx::query_as("select * from trail where account = $1 order by trail_id")
-            .bind(account)
-            .fetch_all(&mut *self.connections.read().await?)
-            .await
+    pub async fn trail_list(&self, account: &str) -> Result<Arc<[Trail]>, Error> {
+        let account = account.to_owned();
+        if let Some(trails) = self.account_trails.get(&account) {
+            return Ok(trails);
+        }
+        let version = self.account_trails.version();
+        let trails: Vec<Trail> =
+            sqlx::query_as("select * from trail where account = $1 order by trail_id")
+                .bind(&account)
+                .fetch_all(&mut *self.connections.read().await?)
+                .await?;
+        let trails: Arc<[Trail]> = trails.into();
+        self.account_trails
+            .keep(version, account, Arc::clone(&trails));
+        Ok(trails)
     }
 
     /// Every trail of every account that is logging, the oldest first.
@@ -406,87 +423,97 @@ impl Store {
     /// Commits a change of trails and tells those who keep them in memory.
     pub(super) async fn trails_commit(&self, tx: Tx) -> Result<(), Error> {
         tx.commit().await?;
-        self.trails.changed();
+        self.trails_changed();
         Ok(())
+    }
+
+    /// Trails have changed.
+    pub(super) fn trails_changed(&self) {
+        self.trails.changed();
+        self.account_trails.changed();
+    }
+
+    /// There is a new trail. It does not log yet, so `trails_version` stays.
+    pub(super) fn trails_inserted(&self) {
+        self.account_trails.changed();
     }
 }
 
-/// How many trails the regions have that trail $4 of account $1 with home $2 covers, if it is multi-region as $3 says.
-/// A trail counts in every region it covers, a new multi-region trail therefore in the fullest.
-macro_rules! region_counts {
-    () => {
-        "
-        with multi as (
-            select count(*) as count from trail where account = $1 and is_multi_region and trail_id <> $4
-        ), region as (
-            select $2 as home_region, 0 as count
-            union all
-            select home_region, count(*) from trail
-            where account = $1 and not is_multi_region and trail_id <> $4 and (home_region = $2 or $3)
-            group by home_region
-        ), full as (
-            select region.home_region from region, multi where region.count + multi.count >= $5
-            order by region.count desc, region.home_region <> $2
-        )"
-    };
-}
-
-/// Inserts a trail; `None` where one of its regions is full.
-async fn insert(
-    to: impl SqliteExecutor<'_>,
+/// Adds `with full as …`: the regions of the trail that have `limit` others, the fullest first. A trail counts in every
+/// region it covers, a new multi-region trail therefore in the fullest.
+fn with_full<'q>(
+    query: &'q mut QueryBuilder<Sqlite>,
     trail: &Trail,
     limit: u32,
-) -> Result<Option<i64>, TrailError> {
-    // What it did is told by the count of rows: a row of an answer would wake the caller before the commit and again
-    // after it.
-    let done = sqlx::query(concat!(
-        region_counts!(),
-        "
-        insert into trail (
-            account, home_region, is_multi_region, name, s3_bucket_name, s3_key_prefix, sns_topic_name, sns_topic_arn,
-            include_global_service_events, log_file_validation,
-            cloud_watch_logs_log_group_arn, cloud_watch_logs_role_arn, kms_key_id, recursive_logging, is_logging)
-        select $1, $2, $3, $6, $7, $8, $9, $10, $11, $12, $13, $14, $15, $16, 0
-        where not exists (select 1 from full)"
-    ))
-    .bind(&trail.account)
-    .bind(&trail.home_region)
-    .bind(trail.is_multi_region)
-    .bind(0)
-    .bind(limit)
-    .bind(&trail.name)
-    .bind(&trail.s3_bucket_name)
-    .bind(&trail.s3_key_prefix)
-    .bind(&trail.sns_topic_name)
-    .bind(&trail.sns_topic_arn)
-    .bind(trail.include_global_service_events)
-    .bind(trail.log_file_validation)
-    .bind(&trail.cloud_watch_logs_log_group_arn)
-    .bind(&trail.cloud_watch_logs_role_arn)
-    .bind(&trail.kms_key_id)
-    .bind(trail.recursive_logging)
-    .execute(to)
-    .await
-    .map_err(|error| match is_unique_violation(&error) {
-        true => TrailError::NameTaken,
-        false => TrailError::Store(error),
-    })?;
-    Ok((done.rows_affected() > 0).then(|| done.last_insert_rowid()))
+) -> &'q mut QueryBuilder<Sqlite> {
+    query
+        .push("with multi as (select count(*) as count from trail where is_multi_region and account = ")
+        .push_bind(&trail.account)
+        .push(" and trail_id <> ")
+        .push_bind(trail.id)
+        .push("), region as (select ")
+        .push_bind(&trail.home_region)
+        .push(
+            " as home_region, 0 as count
+             union all
+             select home_region, count(*) from trail where not is_multi_region and account = ",
+        )
+        .push_bind(&trail.account)
+        .push(" and trail_id <> ")
+        .push_bind(trail.id)
+        .push(" and (home_region = ")
+        .push_bind(&trail.home_region)
+        .push(" or ")
+        .push_bind(trail.is_multi_region)
+        .push(
+            ") group by home_region
+             ), full as (
+                 select region.home_region from region, multi where region.count + multi.count >= ",
+        )
+        .push_bind(limit)
+        .push(" order by region.count desc, region.home_region <> ")
+        .push_bind(&trail.home_region)
+        .push(") ")
+}
+
+/// Adds the statement that inserts a trail. Where one of its regions is full it has no home to insert, which is an error,
+/// so that nothing of its transaction stays; a row of an answer would wake the caller before the commit and again after
+/// it.
+pub(super) fn insert(query: &mut QueryBuilder<Sqlite>, new: &NewTrail) {
+    let trail = &new.trail;
+    with_full(query, trail, new.limit).push(
+        "insert into trail (
+             home_region, account, name, is_multi_region, s3_bucket_name, s3_key_prefix, sns_topic_name, sns_topic_arn,
+             include_global_service_events, log_file_validation,
+             cloud_watch_logs_log_group_arn, cloud_watch_logs_role_arn, kms_key_id, recursive_logging, is_logging)
+         select iif(exists (select 1 from full), null, ",
+    );
+    query.push_bind(&trail.home_region).push("), ");
+    let mut values = query.separated(", ");
+    values
+        .push_bind(&trail.account)
+        .push_bind(&trail.name)
+        .push_bind(trail.is_multi_region)
+        .push_bind(&trail.s3_bucket_name)
+        .push_bind(&trail.s3_key_prefix)
+        .push_bind(&trail.sns_topic_name)
+        .push_bind(&trail.sns_topic_arn)
+        .push_bind(trail.include_global_service_events)
+        .push_bind(trail.log_file_validation)
+        .push_bind(&trail.cloud_watch_logs_log_group_arn)
+        .push_bind(&trail.cloud_watch_logs_role_arn)
+        .push_bind(&trail.kms_key_id)
+        .push_bind(trail.recursive_logging)
+        .push("0");
 }
 
 /// The region of a trail that has `limit` others, if one has.
 async fn full_region(tx: &mut Tx, trail: &Trail, limit: u32) -> Result<Option<String>, Error> {
-    sqlx::query_scalar(concat!(
-        region_counts!(),
-        " select home_region from full limit 1"
-    ))
-    .bind(&trail.account)
-    .bind(&trail.home_region)
-    .bind(trail.is_multi_region)
-    .bind(trail.id)
-    .bind(limit)
-    .fetch_optional(&mut **tx)
-    .await
+    with_full(&mut QueryBuilder::new(""), trail, limit)
+        .push("select home_region from full limit 1")
+        .build_query_scalar()
+        .fetch_optional(&mut **tx)
+        .await
 }
 
 /// A trail that was deleted meanwhile gets no tags.
@@ -554,6 +581,7 @@ mod tests {
     use tempfile::TempDir;
 
     use super::*;
+    use crate::store::search::tests::event;
 
     async fn store() -> (Store, TempDir) {
         let folder = tempfile::tempdir().unwrap();
@@ -588,6 +616,10 @@ mod tests {
         }
     }
 
+    fn new(trail: &Trail, limit: u32) -> NewTrail {
+        trail.clone().within(limit)
+    }
+
     fn tag(key: &str, value: Option<&str>) -> Tag {
         (key.to_owned(), value.map(str::to_owned))
     }
@@ -596,7 +628,7 @@ mod tests {
     async fn a_trail_is_read_as_it_was_written() {
         let (store, _folder) = store().await;
         let mut written = trail("us-east-1", "main", false);
-        written.id = store.trail_insert(&written, &[], 5).await.unwrap();
+        written.id = store.trail_insert(&new(&written, 5), &[]).await.unwrap();
         let get = || store.trail_get("111122223333", "us-east-1", "main");
         assert_eq!(get().await.unwrap(), Some(written.clone()));
         assert_eq!(
@@ -632,16 +664,16 @@ mod tests {
     async fn names_are_unique_within_account_and_home_region() {
         let (store, _folder) = store().await;
         let main = trail("us-east-1", "main", false);
-        store.trail_insert(&main, &[], 5).await.unwrap();
-        let again = store.trail_insert(&main, &[], 5).await;
+        store.trail_insert(&new(&main, 5), &[]).await.unwrap();
+        let again = store.trail_insert(&new(&main, 5), &[]).await;
         assert!(matches!(again, Err(TrailError::NameTaken)), "{again:?}");
         store
-            .trail_insert(&trail("eu-west-1", "main", false), &[], 5)
+            .trail_insert(&new(&trail("eu-west-1", "main", false), 5), &[])
             .await
             .unwrap();
         let account = "444455556666".to_owned();
         store
-            .trail_insert(&Trail { account, ..main }, &[], 5)
+            .trail_insert(&new(&Trail { account, ..main }, 5), &[])
             .await
             .unwrap();
     }
@@ -652,7 +684,7 @@ mod tests {
         let full = |region: &str| format!("Err(RegionFull {{ region: \"{region}\" }})");
         let insert = async |home_region, name, is_multi_region| {
             let trail = trail(home_region, name, is_multi_region);
-            store.trail_insert(&trail, &[], 2).await
+            store.trail_insert(&new(&trail, 2), &[]).await
         };
         insert("us-east-1", "a", false).await.unwrap();
         let id = insert("us-east-1", "b", false).await.unwrap();
@@ -679,11 +711,35 @@ mod tests {
     }
 
     #[tokio::test]
+    async fn a_trail_is_stored_with_the_events_of_its_call_or_neither_is() {
+        let (store, _folder) = store().await;
+        let append = async |name, number| {
+            let new = trail("us-east-1", name, false).within(2);
+            let events = vec![event(number)];
+            store.events_append_with_trail(events, &new).await
+        };
+        let stored = async || {
+            let trails = store.trail_list("111122223333").await.unwrap();
+            let names: Vec<String> = trails.iter().map(|trail| trail.name.clone()).collect();
+            (names.join(" "), store.event_count().await.unwrap())
+        };
+        assert_eq!(stored().await, (String::new(), 0));
+        append("a", 1).await.unwrap();
+        assert_eq!(stored().await, ("a".to_owned(), 1));
+        append("a", 2).await.unwrap_err();
+        append("b", 1).await.unwrap_err();
+        assert_eq!(stored().await, ("a".to_owned(), 1));
+        append("b", 2).await.unwrap();
+        append("c", 3).await.unwrap_err();
+        assert_eq!(stored().await, ("a b".to_owned(), 2));
+    }
+
+    #[tokio::test]
     async fn tags_are_kept_in_order_up_to_the_limit_and_go_with_their_trail() {
         let (store, _folder) = store().await;
         let tags = [tag("b", Some("1")), tag("a", None)];
         let id = store
-            .trail_insert(&trail("us-east-1", "main", false), &tags, 5)
+            .trail_insert(&new(&trail("us-east-1", "main", false), 5), &tags)
             .await
             .unwrap();
         assert_eq!(store.trail_tags_list(id).await.unwrap(), tags);
@@ -720,7 +776,7 @@ mod tests {
         let mut trails = Vec::new();
         for name in ["one", "two", "three"] {
             let mut trail = trail("us-east-1", name, true);
-            trail.id = store.trail_insert(&trail, &[], 5).await.unwrap();
+            trail.id = store.trail_insert(&new(&trail, 5), &[]).await.unwrap();
             trails.push(trail);
         }
         for (trail, day) in trails.iter().zip([0, 61, 62]) {
@@ -742,7 +798,7 @@ mod tests {
         assert_eq!(store.trail_by_id(trails[0].id).await.unwrap(), None);
         assert!(store.trail_by_id(trails[1].id).await.unwrap().is_some());
         // Its name is free again, and a new trail is another one.
-        let again = store.trail_insert(&trails[2], &[], 5).await.unwrap();
+        let again = store.trail_insert(&new(&trails[2], 5), &[]).await.unwrap();
         assert_ne!(again, trails[2].id);
     }
 
@@ -750,7 +806,7 @@ mod tests {
     async fn insights_are_on_until_they_are_put_off_or_logging_stops() {
         let (store, _folder) = store().await;
         let id = store
-            .trail_insert(&trail("us-east-1", "main", false), &[], 5)
+            .trail_insert(&new(&trail("us-east-1", "main", false), 5), &[])
             .await
             .unwrap();
         let rate: InsightSelector =
@@ -782,7 +838,7 @@ mod tests {
     async fn a_trail_is_read_together_with_its_status_in_a_region() {
         let (store, _folder) = store().await;
         let mut trail = trail("us-east-1", "main", true);
-        trail.id = store.trail_insert(&trail, &[], 5).await.unwrap();
+        trail.id = store.trail_insert(&new(&trail, 5), &[]).await.unwrap();
         store
             .delivery_failed(trail.id, "eu-west-1", 5, "X")
             .await
@@ -804,7 +860,7 @@ mod tests {
     async fn the_version_moves_with_every_change_of_a_trail_that_may_log() {
         let (store, _folder) = store().await;
         let id = store
-            .trail_insert(&trail("us-east-1", "main", false), &[], 5)
+            .trail_insert(&new(&trail("us-east-1", "main", false), 5), &[])
             .await
             .unwrap();
         let mut last = store.trails_version();
