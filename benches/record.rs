@@ -25,6 +25,11 @@ use localtrail::aws::route::Route;
 use localtrail::aws::sigv4::{self, Signature};
 use localtrail::aws::{body, params, route};
 use localtrail::event::{Exchange, Outcome, Principal, build};
+use mimalloc::MiMalloc;
+
+/// The program's own.
+#[global_allocator]
+static ALLOCATOR: MiMalloc = MiMalloc;
 
 const ACCOUNT: &str = "111122223333";
 const BODY_LIMIT: usize = 1 << 20;
