@@ -4,10 +4,9 @@
 //! by its index into [`Service::shapes`], so that recursive shapes need no pointers.
 
 use std::collections::HashMap;
-use std::hash::Hasher as _;
 use std::sync::OnceLock;
 
-use fnv::FnvHasher;
+use foldhash::fast::FixedState;
 
 use super::uri::Template;
 
@@ -125,8 +124,8 @@ pub struct Structure {
     pub document: bool,
     /// An event stream: its messages are not parsed.
     pub event_stream: bool,
-    /// Hashes of the members' names on the wire, sorted, and their indices; made when they are first needed.
-    pub(super) by_wire: OnceLock<Box<[(u64, usize)]>>,
+    /// Indices of the members by their names on the wire, the first letter in either case; made when first needed.
+    pub(super) by_wire: OnceLock<HashMap<Box<[u8]>, usize, FixedState>>,
 }
 
 #[derive(Debug)]
@@ -222,36 +221,19 @@ impl Structure {
     /// EC2's are.
     pub fn wired(&self, name: &[u8]) -> Option<&Member> {
         let by_wire = self.by_wire.get_or_init(|| {
-            let members = self.members.iter().enumerate();
-            let mut by_wire: Box<[_]> = members
-                .map(|(at, member)| (wire_hash(member.wire().as_bytes()), at))
-                .collect();
-            by_wire.sort_unstable();
+            let mut by_wire = HashMap::default();
+            for (at, member) in self.members.iter().enumerate() {
+                let mut name = member.lower_wire().into_bytes();
+                by_wire.entry(name.as_slice().into()).or_insert(at);
+                if let Some(first) = name.first_mut() {
+                    first.make_ascii_uppercase();
+                }
+                by_wire.entry(name.into()).or_insert(at);
+            }
             by_wire
         });
-        let hash = wire_hash(name);
-        let start = by_wire.partition_point(|&(it, _)| it < hash);
-        let alike = by_wire[start..].iter().take_while(|(it, _)| *it == hash);
-        alike
-            .map(|&(_, at)| &self.members[at])
-            .find(|member| without_case(member.wire().as_bytes()) == without_case(name))
+        by_wire.get(name).map(|&at| &self.members[at])
     }
-}
-
-/// A name without the case of its first letter.
-fn without_case(name: &[u8]) -> (Option<u8>, &[u8]) {
-    match name.split_first() {
-        Some((first, rest)) => (Some(first.to_ascii_lowercase()), rest),
-        None => (None, name),
-    }
-}
-
-fn wire_hash(name: &[u8]) -> u64 {
-    let (first, rest) = without_case(name);
-    let mut hasher = FnvHasher::default();
-    hasher.write_u8(first.unwrap_or_default());
-    hasher.write(rest);
-    hasher.finish()
 }
 
 impl Member {

@@ -27,10 +27,11 @@ pub(super) fn parse(
     parts: &Parts,
     body: &[u8],
 ) -> Result<Params, ParseError> {
+    let mut pairs: Vec<Pair<'_>> = Vec::new();
     let uri = parts.uri.query().unwrap_or_default().as_bytes();
-    let pairs: Vec<(Cow<'_, str>, Cow<'_, str>)> = form_urlencoded::parse(uri)
-        .chain(form_urlencoded::parse(body))
-        .collect();
+    for form in [uri, body] {
+        add_pairs(&mut pairs, form);
+    }
     let tree = Tree::new(&pairs)?;
     let Some(structure) = call.service.structure(input) else {
         return Ok(Params::new());
@@ -41,6 +42,25 @@ pub(super) fn parse(
         tree: &tree,
     }
     .fields(structure, ROOT, MAX_DEPTH)
+}
+
+type Pair<'f> = (Cow<'f, str>, Cow<'f, str>);
+
+/// Adds the pairs of a form. Most have nothing escaped, and are as they stand in it.
+fn add_pairs<'f>(pairs: &mut Vec<Pair<'f>>, form: &'f [u8]) {
+    let Ok(text) = std::str::from_utf8(form) else {
+        pairs.extend(form_urlencoded::parse(form));
+        return;
+    };
+    for pair in text.split('&') {
+        let bytes = pair.as_bytes();
+        if bytes.is_empty() || bytes.contains(&b'%') || bytes.contains(&b'+') {
+            pairs.extend(form_urlencoded::parse(bytes));
+        } else {
+            let (name, value) = pair.split_once('=').unwrap_or((pair, ""));
+            pairs.push((name.into(), value.into()));
+        }
+    }
 }
 
 const ROOT: usize = 0;

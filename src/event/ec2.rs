@@ -210,21 +210,17 @@ pub(super) fn response(
         Some(output) => layout.answer(output, &mut members, flat),
         None => members.clear(),
     }
-    let mut elements = Params::new();
-    if flat {
-        elements.insert("requestId".to_owned(), request_id.into());
-        if members.is_empty() {
-            elements.insert("_return".to_owned(), true.into());
-        }
-        elements.extend(members);
-        return Value::Object(elements);
+    if flat && members.is_empty() {
+        members.insert("_return".to_owned(), true.into());
     }
-    elements.insert("xmlns".to_owned(), NAMESPACE.into());
-    elements.insert("requestId".to_owned(), request_id.into());
-    elements.extend(members);
+    members.shift_insert(0, "requestId".to_owned(), request_id.into());
+    if flat {
+        return Value::Object(members);
+    }
+    members.shift_insert(0, "xmlns".to_owned(), NAMESPACE.into());
     one(
         format!("{}Response", operation.name),
-        Value::Object(elements),
+        Value::Object(members),
     )
 }
 

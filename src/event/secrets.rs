@@ -140,6 +140,7 @@ pub(super) struct Secrets<'a> {
     service: &'a Service,
     members: &'static [(&'static str, &'static str, Hide)],
     in_structure: &'static [(&'static str, &'static str, &'static str, Hide)],
+    is_dynamodb: bool,
     /// The text in place of what is sensitive.
     text: &'static str,
 }
@@ -151,6 +152,7 @@ impl<'a> Secrets<'a> {
             service,
             members: rows(MEMBERS, id, |(service, ..)| service),
             in_structure: rows(IN_STRUCTURE, id, |(service, ..)| service),
+            is_dynamodb: id.starts_with("dynamodb"),
             text,
         }
     }
@@ -158,7 +160,7 @@ impl<'a> Secrets<'a> {
     /// How `member` of `structure` is hidden; `None` if it may be shown. `shape` is the member's own.
     pub(super) fn hide(&self, structure: &str, member: &Member, shape: &Shape) -> Option<Hide> {
         let name = &*member.name;
-        if self.service.id.starts_with("dynamodb") {
+        if self.is_dynamodb {
             return hide_item(self.service, name, shape);
         }
         let listed = self.members.iter().find(|(_, it, _)| *it == name);

@@ -4,6 +4,8 @@
 //! event has seven rows and more in it, which nobody who makes a call waits for. A page is taken from that table and
 //! from the rows of the events that are not in it yet, in one statement, so none is missed and none is shown twice.
 
+use std::cmp::Reverse;
+
 use serde::Deserialize;
 use serde_json::value::RawValue;
 use sqlx::QueryBuilder;
@@ -214,7 +216,7 @@ impl Store {
                 json_array(e.id, e.event_id, e.time_ms, e.source, e.name,
                            json(case e.read_only when 0 then 'false' when 1 then 'true' else 'null' end),
                            e.user_name, e.access_key_id, json(e.resources), e.record),
-                ' ' order by page.time_ms desc, page.id desc)
+                ' ')
             from page join event e on e.id = page.id",
         );
         let page: Option<String> = query
@@ -223,8 +225,12 @@ impl Store {
             .await?;
         let page = page.unwrap_or_default();
         let rows = serde_json::Deserializer::from_str(&page).into_iter();
-        rows.collect::<Result<_, _>>()
-            .map_err(|error| Error::Decode(error.into()))
+        let mut rows = rows
+            .collect::<Result<Vec<EventRow>, _>>()
+            .map_err(|error| Error::Decode(error.into()))?;
+        // SQLite would copy them all once more to order them.
+        rows.sort_unstable_by_key(|row| Reverse((row.time_ms, row.id)));
+        Ok(rows)
     }
 }
 
