@@ -35,7 +35,7 @@ use events::EventWriter;
 use known::Known;
 use sqlx::migrate::{MigrateError, Migration, MigrationType, Migrator};
 use sqlx::sqlite::{SqliteConnectOptions, SqliteJournalMode, SqliteSynchronous};
-use sqlx::{AssertSqlSafe, ConnectOptions, SqlStr};
+use sqlx::{AssertSqlSafe, ConnectOptions, Connection, SqlStr};
 use tokio::sync::Notify;
 
 pub use sqlx::Error;
@@ -143,14 +143,13 @@ impl Store {
         }
         .connect()
         .await?;
-        if !is_new {
-            migrator()
-                .run(&mut writer)
-                .await
-                .map_err(|error| match error {
-                    MigrateError::VersionMissing(migration) => OpenError::Newer { migration },
-                    error => OpenError::Database(error.into()),
-                })?;
+        if !is_new && let Err(error) = migrator().run(&mut writer).await {
+            // Waited for, so that the process does not end before: an empty log would stay beside the database.
+            let _ = writer.close().await;
+            return Err(match error {
+                MigrateError::VersionMissing(migration) => OpenError::Newer { migration },
+                error => OpenError::Database(error.into()),
+            });
         }
         let checkpoints = is_synced.then(|| Checkpoints::open(options.clone()));
         let connections = Connections::new(writer, options.read_only(true), checkpoints);
