@@ -98,8 +98,7 @@ pub(super) async fn create_trail(cx: Cx, input: CreateTrailInput) -> Result<Trai
     Settings::check(&cx, settings, &trail)
         .await?
         .apply(&mut trail);
-    let limit = cx.trails_per_region;
-    let mut new = trail.within(limit);
+    let mut new = trail.within(cx.trails_per_region);
     if tags.is_empty() && organization.is_none() {
         let output = new.trail.clone().into();
         cx.for_record.put_trail(new);
@@ -235,11 +234,12 @@ pub(super) async fn describe_trails(
     }
     let wanted: HashSet<&str> = input.trail_name_list.iter().map(String::as_str).collect();
     let with_shadows = input.include_shadow_trails.unwrap_or(true);
-    let trails = cx.store.trail_list(&cx.account).await?.to_vec();
+    let trails = cx.store.trail_list(&cx.account).await?;
     // An account of an organization sees its trails as shadows.
     let copies = cx.store.organization_trails(&cx.account).await?;
     let trail_list = trails
-        .into_iter()
+        .iter()
+        .cloned()
         .chain(copies)
         .filter(|trail| {
             let is_home = trail.account == cx.account && trail.home_region == cx.region;

@@ -100,7 +100,7 @@ impl Trail {
         .to_string()
     }
 
-    /// The trail, to be inserted.
+    /// The trail, to be inserted unless one of its regions has `limit` trails already.
     pub fn within(self, limit: u32) -> NewTrail {
         NewTrail { trail: self, limit }
     }
@@ -439,33 +439,56 @@ impl Store {
     }
 }
 
-/// Adds the statement that inserts a trail. Where one of its regions is full it has no home to insert, which is an error,
-/// so that nothing of its transaction stays. A trail counts in every region that it covers.
-pub(super) fn insert(query: &mut QueryBuilder<Sqlite>, new: &NewTrail) {
-    let trail = &new.trail;
+/// Adds `with full as …`: the regions of the trail that have `limit` others, the fullest first. A trail counts in every
+/// region it covers, a new multi-region trail therefore in the fullest.
+fn with_full<'q>(
+    query: &'q mut QueryBuilder<Sqlite>,
+    trail: &Trail,
+    limit: u32,
+) -> &'q mut QueryBuilder<Sqlite> {
     query
+        .push("with multi as (select count(*) as count from trail where is_multi_region and account = ")
+        .push_bind(&trail.account)
+        .push(" and trail_id <> ")
+        .push_bind(trail.id)
+        .push("), region as (select ")
+        .push_bind(&trail.home_region)
         .push(
-            "insert into trail (
-                 home_region, account, name, is_multi_region, s3_bucket_name, s3_key_prefix,
-                 sns_topic_name, sns_topic_arn, include_global_service_events, log_file_validation,
-                 cloud_watch_logs_log_group_arn, cloud_watch_logs_role_arn, kms_key_id, recursive_logging, is_logging)
-             select iif((select count(*) from trail where is_multi_region and account = ",
+            " as home_region, 0 as count
+             union all
+             select home_region, count(*) from trail where not is_multi_region and account = ",
         )
         .push_bind(&trail.account)
-        .push(
-            ") + (select coalesce(max(count), 0) from (
-                 select count(*) as count from trail where not is_multi_region and account = ",
-        )
-        .push_bind(&trail.account)
+        .push(" and trail_id <> ")
+        .push_bind(trail.id)
         .push(" and (home_region = ")
         .push_bind(&trail.home_region)
         .push(" or ")
         .push_bind(trail.is_multi_region)
-        .push(") group by home_region)) >= ")
-        .push_bind(new.limit)
-        .push(", null, ")
+        .push(
+            ") group by home_region
+             ), full as (
+                 select region.home_region from region, multi where region.count + multi.count >= ",
+        )
+        .push_bind(limit)
+        .push(" order by region.count desc, region.home_region <> ")
         .push_bind(&trail.home_region)
-        .push("), ");
+        .push(") ")
+}
+
+/// Adds the statement that inserts a trail. Where one of its regions is full it has no home to insert, which is an error,
+/// so that nothing of its transaction stays; a row of an answer would wake the caller before the commit and again after
+/// it.
+pub(super) fn insert(query: &mut QueryBuilder<Sqlite>, new: &NewTrail) {
+    let trail = &new.trail;
+    with_full(query, trail, new.limit).push(
+        "insert into trail (
+             home_region, account, name, is_multi_region, s3_bucket_name, s3_key_prefix, sns_topic_name, sns_topic_arn,
+             include_global_service_events, log_file_validation,
+             cloud_watch_logs_log_group_arn, cloud_watch_logs_role_arn, kms_key_id, recursive_logging, is_logging)
+         select iif(exists (select 1 from full), null, ",
+    );
+    query.push_bind(&trail.home_region).push("), ");
     let mut values = query.separated(", ");
     values
         .push_bind(&trail.account)
@@ -484,29 +507,13 @@ pub(super) fn insert(query: &mut QueryBuilder<Sqlite>, new: &NewTrail) {
         .push("0");
 }
 
-/// The fullest region of a trail, if it has `limit` others.
+/// The region of a trail that has `limit` others, if one has.
 async fn full_region(tx: &mut Tx, trail: &Trail, limit: u32) -> Result<Option<String>, Error> {
-    sqlx::query_scalar(
-        "
-        with multi as (
-            select count(*) as count from trail where account = $1 and is_multi_region and trail_id <> $4
-        ), region as (
-            select $2 as home_region, 0 as count
-            union all
-            select home_region, count(*) from trail
-            where account = $1 and not is_multi_region and trail_id <> $4 and (home_region = $2 or $3)
-            group by home_region
-        )
-        select region.home_region from region, multi where region.count + multi.count >= $5
-        order by region.count desc, region.home_region <> $2 limit 1",
-    )
-    .bind(&trail.account)
-    .bind(&trail.home_region)
-    .bind(trail.is_multi_region)
-    .bind(trail.id)
-    .bind(limit)
-    .fetch_optional(&mut **tx)
-    .await
+    with_full(&mut QueryBuilder::new(""), trail, limit)
+        .push("select home_region from full limit 1")
+        .build_query_scalar()
+        .fetch_optional(&mut **tx)
+        .await
 }
 
 /// A trail that was deleted meanwhile gets no tags.

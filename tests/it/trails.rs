@@ -1,5 +1,7 @@
 //! Trails, through the SDK.
 
+use std::collections::HashSet;
+
 use aws_sdk_cloudtrail::error::ProvideErrorMetadata;
 use aws_sdk_cloudtrail::types::{EventSelector, ReadWriteType, Tag};
 use serde_json::json;
@@ -148,6 +150,32 @@ async fn a_sixth_trail_and_a_second_of_the_same_name_are_refused() {
         sixth.message(),
         Some(format!("User: {ACCOUNT} already has 5 trails in {REGION}.").as_str())
     );
+
+    // Each call is recorded once, as it was answered.
+    let events = app.events().await;
+    let of = |name: &'static str| events.iter().filter(move |it| it["eventName"] == name);
+    let outcomes: Vec<(&str, Option<&str>)> = of("CreateTrail")
+        .map(|it| (&it["requestParameters"]["name"], &it["errorCode"]))
+        .map(|(name, code)| (name.as_str().unwrap(), code.as_str()))
+        .collect();
+    let expected = [
+        ("one", None),
+        ("two", None),
+        ("three", None),
+        ("four", None),
+        ("one", Some("TrailAlreadyExistsException")),
+        ("five", None),
+        ("six", Some("MaximumNumberOfTrailsExceededException")),
+    ];
+    assert_eq!(outcomes, expected);
+    assert_eq!(of("GetBucketAcl").count(), expected.len());
+    let ids: HashSet<&str> = events
+        .iter()
+        .filter_map(|it| it["eventID"].as_str())
+        .collect();
+    assert_eq!(ids.len(), events.len());
+    let listed = sdk.list_trails().send().await.unwrap();
+    assert_eq!(listed.trails().len(), 5);
 }
 
 #[tokio::test]
