@@ -8,6 +8,7 @@ use std::borrow::Cow;
 use std::collections::HashMap;
 
 use http::request::Parts;
+use memchr::{memchr, memchr2};
 use serde_json::Value;
 use serde_json::map::Entry;
 
@@ -20,6 +21,9 @@ use super::text;
 /// A list or map takes two segments of a key for each level.
 const MAX_SEGMENTS: usize = 3 * MAX_DEPTH;
 
+/// Room for this many pairs is made at once.
+const USUAL_PAIRS: usize = 32;
+
 /// Parameters of a call: of the form and of the query string, where presigned and older calls have them.
 pub(super) fn parse(
     call: &Call,
@@ -27,7 +31,7 @@ pub(super) fn parse(
     parts: &Parts,
     body: &[u8],
 ) -> Result<Params, ParseError> {
-    let mut pairs: Vec<Pair<'_>> = Vec::new();
+    let mut pairs: Vec<Pair<'_>> = Vec::with_capacity(USUAL_PAIRS);
     let uri = parts.uri.query().unwrap_or_default().as_bytes();
     for form in [uri, body] {
         add_pairs(&mut pairs, form);
@@ -48,19 +52,37 @@ type Pair<'f> = (Cow<'f, str>, Cow<'f, str>);
 
 /// Adds the pairs of a form. Most have nothing escaped, and are as they stand in it.
 fn add_pairs<'f>(pairs: &mut Vec<Pair<'f>>, form: &'f [u8]) {
-    let Ok(text) = std::str::from_utf8(form) else {
+    let Ok(form) = std::str::from_utf8(form) else {
         pairs.extend(form_urlencoded::parse(form));
         return;
     };
-    for pair in text.split('&') {
-        let bytes = pair.as_bytes();
-        if bytes.is_empty() || bytes.contains(&b'%') || bytes.contains(&b'+') {
-            pairs.extend(form_urlencoded::parse(bytes));
+    for pair in split(form, b'&') {
+        if pair.is_empty() || memchr2(b'%', b'+', pair.as_bytes()).is_some() {
+            pairs.extend(form_urlencoded::parse(pair.as_bytes()));
         } else {
-            let (name, value) = pair.split_once('=').unwrap_or((pair, ""));
-            pairs.push((name.into(), value.into()));
+            let (name, value) = cut(pair, b'=');
+            pairs.push((name.into(), value.unwrap_or_default().into()));
         }
     }
+}
+
+/// `text` up to the first `delimiter`, which is ASCII, and what follows it. Forms are short pieces throughout: `str`'s own
+/// search takes several times as long for one.
+fn cut(text: &str, delimiter: u8) -> (&str, Option<&str>) {
+    match memchr(delimiter, text.as_bytes()) {
+        Some(at) => (&text[..at], Some(&text[at + 1..])),
+        None => (text, None),
+    }
+}
+
+/// The pieces of `text` between its `delimiter`s.
+fn split(text: &str, delimiter: u8) -> impl Iterator<Item = &str> {
+    let mut rest = Some(text);
+    std::iter::from_fn(move || {
+        let (piece, after) = cut(rest?, delimiter);
+        rest = after;
+        Some(piece)
+    })
 }
 
 const ROOT: usize = 0;
@@ -94,7 +116,7 @@ impl<'a> Tree<'a> {
         tree.nodes.push(Node::default());
         for (key, value) in pairs {
             let mut at = ROOT;
-            for (depth, name) in key.split('.').enumerate() {
+            for (depth, name) in split(key, b'.').enumerate() {
                 if depth == MAX_SEGMENTS {
                     return Err(ParseError::TooDeep);
                 }
@@ -237,7 +259,7 @@ impl<'t> Reader<'t> {
                 Ok(Some(self.fields(structure, at, depth)?.into()))
             }
             Kind::List { element, .. } if !node.children.is_empty() => {
-                let items = self.entries(at, &self.name(element, "member"));
+                let items = self.entries(at, || self.name(element, "member"));
                 let items = items.into_iter();
                 let items = items.filter_map(|item| self.value(element, item, depth).transpose());
                 Ok(Some(Value::Array(items.collect::<Result<_, _>>()?)))
@@ -245,7 +267,7 @@ impl<'t> Reader<'t> {
             Kind::Map { key, value, .. } if !node.children.is_empty() => {
                 let mut map = Params::new();
                 let (key, named) = (self.name(key, "key"), self.name(value, "value"));
-                for entry in self.entries(at, "entry") {
+                for entry in self.entries(at, || "entry".into()) {
                     let key = self.tree.child(entry, &key);
                     let Some(key) = key.and_then(|key| self.tree.nodes[key].value) else {
                         continue;
@@ -268,12 +290,12 @@ impl<'t> Reader<'t> {
     }
 
     /// Elements of a list or map: the numbers under the node, or under the name that stands between.
-    fn entries(&self, at: usize, between: &str) -> Vec<usize> {
+    fn entries<'m>(&self, at: usize, between: impl FnOnce() -> Cow<'m, str>) -> Vec<usize> {
         let direct = self.tree.numbered(at);
         if !direct.is_empty() {
             return direct;
         }
-        let wrapped = self.tree.child(at, between);
+        let wrapped = self.tree.child(at, &between());
         let wrapped = wrapped.or_else(|| self.tree.child(at, "member"));
         wrapped.map_or_else(Vec::new, |at| self.tree.numbered(at))
     }

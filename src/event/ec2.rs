@@ -256,7 +256,9 @@ impl<'a> Layout<'a> {
         {
             *attribute = upper_snake(attribute);
         }
-        members.retain(|name, _| find_pair(DROPPED, operation, name).is_none());
+        for (_, name) in DROPPED.iter().filter(|(it, _)| *it == operation) {
+            members.shift_remove(*name);
+        }
         for (_, name, default) in DEFAULTS.iter().filter(|(it, ..)| *it == operation) {
             if !members.contains_key(*name) {
                 let default = serde_json::from_str(default).unwrap_or_default();
@@ -560,10 +562,13 @@ fn upper_snake(name: &str) -> String {
 
 /// RunInstances says what to run in a list of one.
 fn gather_instance(members: &mut Params) {
-    let instance: Params = OF_INSTANCE
-        .iter()
-        .filter_map(|name| members.shift_remove_entry(*name))
-        .collect();
+    let mut instance = Params::with_capacity(OF_INSTANCE.len());
+    for name in OF_INSTANCE {
+        if let Some(value) = members.get_mut(*name) {
+            instance.insert((*name).to_owned(), value.take());
+        }
+    }
+    members.retain(|name, _| !OF_INSTANCE.contains(&name.as_str()));
     members.shift_insert(
         0,
         "instancesSet".to_owned(),

@@ -202,7 +202,9 @@ pub(super) fn object(map: Params) -> Value {
 
 /// An object of one member. `json!` would copy the value, and with it all that is below.
 pub(super) fn one(name: impl Into<String>, value: Value) -> Value {
-    Value::Object(Params::from_iter([(name.into(), value)]))
+    let mut object = Params::with_capacity(1);
+    object.insert(name.into(), value);
+    Value::Object(object)
 }
 
 /// `{}`
