@@ -40,6 +40,13 @@ pub struct Identities {
 
 impl Identities {
     pub async fn load(store: Store) -> Result<Self, Error> {
+        if !store.has_past() {
+            return Ok(Self {
+                store,
+                by_key: RwLock::default(),
+                users: RwLock::default(),
+            });
+        }
         let by_key = store
             .identities()
             .await?

@@ -93,6 +93,23 @@ impl Connections {
         }
     }
 
+    /// Opens a connection to read from, and has it and the one that writes read the schema, which takes as long as
+    /// opening: else the first callers would wait for both.
+    pub(super) async fn warm_up(&self) {
+        const ANYTHING: &str = "select 1 from event limit 0";
+        let write = async {
+            if let Ok(mut writing) = self.write().await {
+                let _ = sqlx::query(ANYTHING).execute(&mut *writing).await;
+            }
+        };
+        let read = async {
+            if let Ok(mut reading) = self.read().await {
+                let _ = sqlx::query(ANYTHING).execute(&mut *reading).await;
+            }
+        };
+        tokio::join!(write, read);
+    }
+
     /// The connection that writes, for a single statement.
     pub(super) async fn write(&self) -> Result<Writing, Error> {
         let mut writer = Arc::clone(&self.writer).lock_owned().await;

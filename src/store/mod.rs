@@ -153,10 +153,9 @@ impl Store {
         }
         let checkpoints = is_synced.then(|| Checkpoints::open(options.clone()));
         let connections = Connections::new(writer, options.read_only(true), checkpoints);
-        // The first caller need not wait for a connection to open.
         tokio::spawn({
             let connections = connections.clone();
-            async move { drop(connections.read().await) }
+            async move { connections.warm_up().await }
         });
         Ok(Self {
             events: EventWriter::new(connections.clone()),
@@ -172,6 +171,11 @@ impl Store {
 
     pub fn lifetime(&self) -> Lifetime {
         self.lifetime
+    }
+
+    /// Whether there may be something from before this process: a temporary database is a new one.
+    pub fn has_past(&self) -> bool {
+        self.lifetime != Lifetime::Temporary
     }
 
     /// Forgets everything: every row of every table.

@@ -146,6 +146,9 @@ impl S3 {
     /// Learns what buckets there are and removes content that no object has: what a crash left behind. To be called
     /// before anything else, and only then.
     pub async fn open(&self) -> Result<(), Error> {
+        if !self.shelf.store.has_past() {
+            return Ok(());
+        }
         let places = self
             .shelf
             .store

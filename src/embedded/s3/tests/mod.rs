@@ -69,7 +69,7 @@ impl World {
 
     async fn keeping(small_bytes: usize) -> Self {
         let folder = TempDir::new().expect("a temporary folder");
-        let store = Store::open(&folder.path().join("db"), crate::store::Lifetime::Temporary)
+        let store = Store::open(&folder.path().join("db"), crate::store::Lifetime::Kept)
             .await
             .expect("a store");
         let clock = Clock::frozen(DateTime::from_timestamp(1_800_000_000, 0).expect("a time"));
