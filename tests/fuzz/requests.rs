@@ -292,7 +292,12 @@ impl<'d, 'b> Maker<'d, 'b> {
             }
             Kind::Structure(structure) => {
                 let mut params = Params::new();
-                for member in &structure.members {
+                for (at, member) in structure.members.iter().enumerate() {
+                    // S3's former notifications have one event and a list of events, and on the wire they are the same.
+                    let mut before = structure.members[..at].iter();
+                    if before.any(|before| before.wire() == member.wire()) {
+                        continue;
+                    }
                     if !structure.required.contains(&member.name) && !self.dice.once_in(self.rarity)
                     {
                         continue;
