@@ -10,6 +10,7 @@ use http_body_util::BodyExt;
 use serde_json::{Value, json};
 use tempfile::TempDir;
 use tokio::net::TcpListener;
+use tokio::runtime::Handle;
 use tokio_util::sync::CancellationToken;
 
 use super::{Cx, ForRecord, operations};
@@ -130,7 +131,8 @@ async fn stub() -> Uri {
         body_timeout: TIMEOUT,
     };
     let never = CancellationToken::new();
-    tokio::spawn(serve(listener, router, limits, never, TIMEOUT));
+    let here = [Handle::current()];
+    tokio::spawn(async move { serve(listener, router, limits, &here, never, TIMEOUT).await });
     uri.parse().unwrap()
 }
 

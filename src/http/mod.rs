@@ -6,6 +6,7 @@ pub mod connections;
 mod embedded;
 mod import;
 mod reply;
+pub mod threads;
 mod verify;
 
 use std::net::{IpAddr, SocketAddr};

@@ -11,6 +11,7 @@ use http_body_util::BodyExt;
 use localtrail::http::connections::{Limits, serve};
 use serde_json::{Value, json};
 use tokio::net::TcpListener;
+use tokio::runtime::Handle;
 use tokio_util::sync::CancellationToken;
 
 /// Longer than any test.
@@ -57,7 +58,8 @@ impl Stub {
             body_timeout: TIMEOUT,
         };
         let never = CancellationToken::new();
-        tokio::spawn(serve(listener, router, limits, never, TIMEOUT));
+        let here = [Handle::current()];
+        tokio::spawn(async move { serve(listener, router, limits, &here, never, TIMEOUT).await });
         Self { url, inner }
     }
 
