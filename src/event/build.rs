@@ -47,6 +47,9 @@ const SILENT: &[&str] = &["autoscaling", "backup", "elasticbeanstalk", "glue"];
 /// Services whose answers are one structure, written without the member that holds it.
 const UNWRAPPED: &[&str] = &["docdb", "elasticache", "neptune", "rds", "redshift"];
 
+/// Operations of these that came too late for that: those of proxies. Part of the name.
+const WRAPPED: &[(&str, &str)] = &[("rds", "DBProxy")];
+
 /// REST services that write an answer's payload under its name all the same.
 const KEEP_PAYLOAD: &[&str] = &["appmesh"];
 
@@ -87,6 +90,10 @@ pub fn build(exchange: Exchange<'_>, principal: &Principal, event_version: &str)
                 exchange.response_headers,
                 &exchange.request_id,
             );
+            let elements = match &*service.id {
+                "kms" if catalog::is_answered(service, operation) => with_key(elements, &resources),
+                _ => elements,
+            };
             (None, None, elements)
         }
         Outcome::Failure(error) => {
@@ -262,14 +269,35 @@ fn response_elements(
     values::object(unwrapped(service, operation, elements))
 }
 
+/// KMS names the key that was changed, though few of its operations answer with it. Not where the answer tells all of
+/// the key, nor where an alias alone does not say which key it is.
+/// <https://docs.aws.amazon.com/kms/latest/developerguide/ct-creategrant.html>
+fn with_key(elements: Value, resources: &[Resource]) -> Value {
+    let mut arns = resources.iter().filter_map(|it| it.arn.as_deref());
+    let Some(key) = arns.find(|arn| arn.contains(":key/")) else {
+        return elements;
+    };
+    match elements {
+        Value::Null => values::one("keyId", key.into()),
+        Value::Object(mut elements) if !elements.values().any(Value::is_object) => {
+            elements.entry("keyId").or_insert_with(|| key.into());
+            Value::Object(elements)
+        }
+        elements => elements,
+    }
+}
+
 /// The only structure of an answer in place of the answer, where the service writes it so.
 fn unwrapped(service: &Service, operation: &Operation, mut elements: Params) -> Params {
     let structure = operation
         .output
         .and_then(|output| service.structure(output));
+    let mut wrapped = WRAPPED.iter();
+    let is_wrapped = wrapped.any(|(id, part)| *id == &*service.id && operation.name.contains(part));
     let holds_one = structure.is_some_and(|structure| match structure.members.as_slice() {
         [only] => {
             UNWRAPPED.contains(&&*service.id)
+                && !is_wrapped
                 && matches!(service.shape(only.shape).kind, Kind::Structure(_))
         }
         _ => false,
@@ -615,8 +643,74 @@ mod tests {
                 json!({"Attributes": {"a": {"S": "v"}}}),
                 Value::Null,
             ),
+            (
+                "rds",
+                "CreateDBProxy",
+                json!({"DBProxy": {"DBProxyName": "p"}}),
+                json!({"dBProxy": {"dBProxyName": "p"}}),
+            ),
+            (
+                "secretsmanager",
+                "PutSecretValue",
+                json!({"ARN": "arn:aws:secretsmanager:us-east-1:111122223333:secret:s-AbCdEf", "Name": "s",
+                       "VersionId": "v", "VersionStages": ["AWSCURRENT"]}),
+                json!({"arn": "arn:aws:secretsmanager:us-east-1:111122223333:secret:s-AbCdEf"}),
+            ),
+            (
+                "ecs",
+                "RegisterTaskDefinition",
+                json!({"taskDefinition": {
+                       "containerDefinitions": [{"environment": [{"name": "TOKEN", "value": "s"}]}],
+                       "proxyConfiguration": {"properties": [{"name": "AppPorts", "value": "8090"}]}}}),
+                json!({"taskDefinition": {
+                       "containerDefinitions": [{"environment": "HIDDEN_DUE_TO_SECURITY_REASONS"}],
+                       "proxyConfiguration": {"properties": [{"name": "AppPorts", "value": "8090"}]}}}),
+            ),
         ] {
             let event = TestCall::new(service, operation, json!({}))
+                .answered(&answer)
+                .record();
+            assert_eq!(event.response_elements, expected, "{operation}");
+        }
+    }
+
+    #[test]
+    fn kms_names_the_key_that_was_changed() {
+        const KEY: &str = "arn:aws:kms:eu-west-1:111122223333:key/k";
+        for (operation, params, answer, expected) in [
+            (
+                "CreateGrant",
+                json!({"KeyId": "k"}),
+                json!({"GrantId": "g"}),
+                json!({"grantId": "g", "keyId": KEY}),
+            ),
+            (
+                "EnableKey",
+                json!({"KeyId": KEY}),
+                json!({}),
+                json!({"keyId": KEY}),
+            ),
+            // Whose alias it is, is not known.
+            (
+                "EnableKey",
+                json!({"KeyId": "alias/a"}),
+                json!({}),
+                Value::Null,
+            ),
+            (
+                "CreateKey",
+                json!({}),
+                json!({"KeyMetadata": {"KeyId": "k", "Arn": KEY}}),
+                json!({"keyMetadata": {"keyId": "k", "arn": KEY}}),
+            ),
+            (
+                "Encrypt",
+                json!({"KeyId": "k"}),
+                json!({"KeyId": KEY}),
+                Value::Null,
+            ),
+        ] {
+            let event = TestCall::new("kms", operation, params)
                 .answered(&answer)
                 .record();
             assert_eq!(event.response_elements, expected, "{operation}");

@@ -124,6 +124,13 @@ const OF_ITEM: &[&str] = &[
     "UnassignPrivateIpAddresses",
 ];
 
+/// Operations that answer with `return` beside other members, though their model has none.
+const RETURNING: &[&str] = &[
+    "AssociateAddress",
+    "CreateSecurityGroup",
+    "DisassociateRouteTable",
+];
+
 /// Lists of answers that hold `item` in place of `items`.
 const ANSWERS_OF_ITEM: &[&str] = &["privateIpAddressesSet"];
 
@@ -210,8 +217,8 @@ pub(super) fn response(
         Some(output) => layout.answer(output, &mut members, flat),
         None => members.clear(),
     }
-    if flat && members.is_empty() {
-        members.insert("_return".to_owned(), true.into());
+    if flat && let Some(returned) = returned(service, operation, &mut members) {
+        members.shift_insert(0, "_return".to_owned(), returned);
     }
     members.shift_insert(0, "requestId".to_owned(), request_id.into());
     if flat {
@@ -222,6 +229,20 @@ pub(super) fn response(
         format!("{}Response", operation.name),
         Value::Object(members),
     )
+}
+
+/// Takes the answer's `return`, the WSDL's word for success, out of its members; `None` where it has none.
+fn returned(service: &Service, operation: &Operation, members: &mut Params) -> Option<Value> {
+    if let Some(returned) = members.shift_remove("return") {
+        return Some(returned);
+    }
+    let output = operation
+        .output
+        .and_then(|output| service.structure(output));
+    let is_returning = members.is_empty()
+        || output.is_some_and(|output| output.member("Return").is_some())
+        || RETURNING.contains(&&*operation.name);
+    is_returning.then(|| true.into())
 }
 
 struct Layout<'a> {
@@ -469,16 +490,16 @@ impl<'a> Layout<'a> {
         match (&shape.kind, &mut *value) {
             (Kind::Structure(_), Value::Object(members)) => self.answer(shape, members, flat),
             (Kind::List { element, .. }, Value::Array(items)) => {
-                let element = self.service.shape(element.shape);
+                let of = self.service.shape(element.shape);
                 for item in &mut *items {
-                    self.answer_value(element, item, flat);
+                    self.answer_value(of, item, flat);
                 }
                 *value = match (items.is_empty(), flat) {
                     (true, true) => empty(),
                     (true, false) => "".into(),
                     (false, true) => one("items", value.take()),
                     (false, false) => one(
-                        "item",
+                        element.wire_name.as_deref().unwrap_or("item"),
                         one_or_all(std::mem::take(items)).unwrap_or_default(),
                     ),
                 };
@@ -727,6 +748,29 @@ mod tests {
                 json!({"requestId": "request-1", "_return": true}),
             ),
             (
+                "AuthorizeSecurityGroupIngress",
+                json!({"Return": true, "SecurityGroupRules": [{"SecurityGroupRuleId": "sgr-1", "IsEgress": false}]}),
+                json!({"requestId": "request-1", "_return": true, "securityGroupRuleSet": {
+                       "items": [{"securityGroupRuleId": "sgr-1", "isEgress": false}]}}),
+            ),
+            (
+                "RevokeSecurityGroupEgress",
+                json!({"Return": false}),
+                json!({"requestId": "request-1", "_return": false}),
+            ),
+            // Emulators that answer by the model leave it out.
+            (
+                "CreateSecurityGroup",
+                json!({"GroupId": "sg-1"}),
+                json!({"requestId": "request-1", "_return": true, "groupId": "sg-1"}),
+            ),
+            (
+                "ModifySecurityGroupRules",
+                json!({"Return": true}),
+                json!({"ModifySecurityGroupRulesResponse": {
+                       "xmlns": "http://ec2.amazonaws.com/doc/2016-11-15/", "requestId": "request-1", "return": true}}),
+            ),
+            (
                 "CreateSnapshot",
                 json!({"SnapshotId": "snap-1", "StartTime": 1_618_897_295, "VolumeSize": 8}),
                 json!({"requestId": "request-1", "snapshotId": "snap-1",
@@ -754,6 +798,16 @@ mod tests {
                        "xmlns": "http://ec2.amazonaws.com/doc/2016-11-15/", "requestId": "request-1",
                        "natGateway": {"natGatewayId": "nat-1", "createTime": "2021-04-19T06:57:16.000Z",
                                       "tagSet": {"item": {"key": "a", "value": true}}}}}),
+            ),
+            // An element that its list calls otherwise.
+            (
+                "CreateLaunchTemplateVersion",
+                json!({"LaunchTemplateVersion": {"LaunchTemplateData": {
+                       "NetworkInterfaces": [{"Groups": ["sg-1"]}]}}}),
+                json!({"CreateLaunchTemplateVersionResponse": {
+                       "xmlns": "http://ec2.amazonaws.com/doc/2016-11-15/", "requestId": "request-1",
+                       "launchTemplateVersion": {"launchTemplateData": {
+                           "networkInterfaceSet": {"item": {"groupSet": {"groupId": "sg-1"}}}}}}}),
             ),
         ] {
             let event = TestCall::new("ec2", operation, json!({}))

@@ -23,6 +23,9 @@ const CAMEL_BODIES: &[&str] = &["guardduty", "mediaconnect"];
 /// Services whose bodies stand among the other parameters, not under the payload's own name.
 const FLAT_PAYLOADS: &[&str] = &["pinpoint"];
 
+/// Members that are not called by their name with a lower-case first letter: (service, member, name).
+const NAMES: &[(&str, &str, &str)] = &[("secretsmanager", "ARN", "arn")];
+
 /// A service and its hand.
 #[derive(Clone, Copy)]
 pub(super) struct Render<'a> {
@@ -156,7 +159,12 @@ impl<'a> Render<'a> {
     fn name(&self, member: &Member, own: String) -> String {
         let in_body = member.location == Location::Body;
         match self.style.case {
-            Case::LowerFirst => lower_first(own),
+            Case::LowerFirst => {
+                let id = &*self.service.id;
+                let mut names = NAMES.iter();
+                let listed = names.find(|(service, name, _)| *service == id && *name == own);
+                listed.map_or_else(|| lower_first(own), |(.., name)| (*name).to_owned())
+            }
             Case::Wire if in_body => member.wire().to_owned(),
             Case::Wire if CAMEL_BODIES.contains(&&*self.service.id) => lower_first(own),
             Case::Wire => match HEAD_NAMES

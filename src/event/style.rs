@@ -90,9 +90,10 @@ const NOT_FRONTED: &[&str] = &[
 
 /// Services whose dates are not those of their kind.
 const DATES: &[(&str, Dates)] = &[
-    ("apigatewayv2", Dates::Iso),
+    ("apigatewayv2", Dates::IsoAsSent),
     ("apprunner", Dates::NoComma),
     ("dataexchange", Dates::EpochMillis),
+    ("elasticache", Dates::NoComma),
     ("elb", Dates::NoComma),
     ("elbv2", Dates::NoComma),
     ("iam", Dates::NoComma),
@@ -100,7 +101,7 @@ const DATES: &[(&str, Dates)] = &[
     ("docdb", Dates::NoComma),
     ("rds", Dates::NoComma),
     ("redshift", Dates::NoComma),
-    ("rolesanywhere", Dates::Iso),
+    ("rolesanywhere", Dates::IsoAsSent),
     ("route53", Dates::NoComma),
     ("transcribe", Dates::Iso),
 ];
@@ -119,6 +120,7 @@ const HIDDEN_TEXTS: &[(&str, &str)] = &[
     ("rds", "****"),
     ("redshift", "****"),
     ("redshift-data", "***OMITTED***"),
+    ("sso-oidc", HIDDEN),
 ];
 
 impl Style {

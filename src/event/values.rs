@@ -28,6 +28,8 @@ pub(super) enum Dates {
     EpochMillis,
     /// `2024-04-19T04:00:00.000Z`
     Iso,
+    /// `2024-04-19T04:00:00Z`, `2024-04-19T04:00:00.431264Z`: as the wire has it.
+    IsoAsSent,
 }
 
 /// `seconds` is a number of seconds since the epoch; anything else is left as it is.
@@ -41,6 +43,7 @@ pub(super) fn date(seconds: Value, style: Dates) -> Value {
         Dates::NoComma => time.format("%b %-d, %Y %-I:%M:%S %p").to_string().into(),
         Dates::EpochMillis => time.timestamp_millis().into(),
         Dates::Iso => time.to_rfc3339_opts(SecondsFormat::Millis, true).into(),
+        Dates::IsoAsSent => time.to_rfc3339_opts(SecondsFormat::AutoSi, true).into(),
         Dates::Epoch => seconds,
     }
 }
@@ -48,8 +51,8 @@ pub(super) fn date(seconds: Value, style: Dates) -> Value {
 fn from_epoch(seconds: f64) -> Option<DateTime<Utc>> {
     // A float that does not fit is saturated, and such a date is refused below.
     #[expect(clippy::cast_possible_truncation, reason = "saturates")]
-    let millis = (seconds * 1000.0).round() as i64;
-    DateTime::from_timestamp_millis(millis)
+    let micros = (seconds * 1e6).round() as i64;
+    DateTime::from_timestamp_micros(micros)
 }
 
 /// A base64 blob as Java shows a `ByteBuffer`: `{"hb":[42,…],"offset":0,…}`, its bytes signed. One that is too long to
@@ -253,6 +256,16 @@ mod tests {
                 json!(1_713_499_200.5),
                 Dates::Iso,
                 json!("2024-04-19T04:00:00.500Z"),
+            ),
+            (
+                json!(1_713_499_200),
+                Dates::IsoAsSent,
+                json!("2024-04-19T04:00:00Z"),
+            ),
+            (
+                json!(1_688_992_033.431_264),
+                Dates::IsoAsSent,
+                json!("2023-07-10T12:27:13.431264Z"),
             ),
             (json!("no date"), Dates::Comma, json!("no date")),
             (json!(1e300), Dates::Comma, json!(1e300)),
