@@ -1,5 +1,6 @@
 //! A record's `resources`: which of a call's resources the service writes down, by ARN.
 
+use percent_encoding::percent_decode_str;
 use serde_json::Value;
 
 use super::{Resource, catalog, shared};
@@ -78,7 +79,7 @@ pub(super) fn resources(
             let of = |id| resource(Some(place.account), Some("AWS::EC2::Snapshot"), arn(id));
             id.map(of).into_iter().collect()
         }
-        "sqs" if catalog::data_event(call.service, call.operation).is_some() => {
+        "sqs" => {
             let of = |url: &str| {
                 let name = url.rsplit('/').next().unwrap_or(url);
                 let account = shared::account_of(url).unwrap_or(place.account);
@@ -89,7 +90,8 @@ pub(super) fn resources(
                     arn("sqs", place, "", name),
                 )
             };
-            text(params, "QueueUrl").map(of).into_iter().collect()
+            let url = text(params, "QueueUrl").or_else(|| text(answer?, "QueueUrl"));
+            url.map(of).into_iter().collect()
         }
         "dynamodb" if params.contains_key("RequestItems") => tables(params, place),
         "dynamodbstreams" => stream_and_table(params, place),
@@ -184,40 +186,89 @@ fn bucket_and_object(operation: &str, params: &Params, place: Place<'_>) -> Vec<
     let Some(bucket) = text(params, "Bucket") else {
         return Vec::new();
     };
-    let express = bucket.ends_with("--x-s3");
-    let (object_kind, bucket_kind) = if express {
-        ("AWS::S3Express::Object", "AWS::S3Express::DirectoryBucket")
-    } else {
-        ("AWS::S3::Object", "AWS::S3::Bucket")
-    };
-    let bucket_arn = if bucket.starts_with("arn:") {
-        bucket.to_owned()
-    } else if express {
-        arn("s3express", place, "bucket/", bucket)
-    } else {
-        format!("arn:{}:s3:::{bucket}", partition(place.region))
-    };
+    let bucket = Bucket::new(bucket, place);
     let mut resources = Vec::with_capacity(2);
     if let Some(key) = text(params, "Key") {
-        resources.push(resource(
-            None,
-            Some(object_kind),
-            format!("{bucket_arn}/{key}"),
-        ));
+        resources.push(bucket.object(key));
     } else if operation.starts_with("ListObject")
         || matches!(operation, "DeleteObjects" | "HeadBucket")
     {
-        resources.push(Resource {
-            kind: Some(object_kind.to_owned()),
-            arn_prefix: Some(format!(
-                "{bucket_arn}/{}",
-                text(params, "Prefix").unwrap_or_default()
-            )),
-            ..Resource::default()
-        });
+        let prefix = text(params, "Prefix").unwrap_or_default();
+        resources.push(bucket.objects(prefix));
     }
-    resources.push(resource(Some(place.account), Some(bucket_kind), bucket_arn));
+    resources.push(bucket.itself());
+    if let Some(source) = text(params, "CopySource") {
+        resources.extend(copied(operation, source, place));
+    }
     resources
+}
+
+/// What is copied: `/bucket/key?versionId=v`, escaped, with or without the first slash. Of an access point's nothing is
+/// told. The object itself is named by CopyObject alone.
+fn copied(operation: &str, source: &str, place: Place<'_>) -> Vec<Resource> {
+    let path = source.split('?').next().unwrap_or_default();
+    let path = percent_decode_str(path.trim_start_matches('/')).decode_utf8_lossy();
+    match path.split_once('/') {
+        Some((bucket, key)) if !bucket.starts_with("arn:") => {
+            let bucket = Bucket::new(bucket, place);
+            let object = (operation == "CopyObject").then(|| bucket.object(key));
+            std::iter::once(bucket.itself()).chain(object).collect()
+        }
+        _ => Vec::new(),
+    }
+}
+
+/// A bucket, or a directory bucket, and what is in it.
+struct Bucket<'a> {
+    arn: String,
+    is_directory: bool,
+    place: Place<'a>,
+}
+
+impl<'a> Bucket<'a> {
+    fn new(name: &str, place: Place<'a>) -> Self {
+        let is_directory = name.ends_with("--x-s3");
+        let arn = if name.starts_with("arn:") {
+            name.to_owned()
+        } else if is_directory {
+            arn("s3express", place, "bucket/", name)
+        } else {
+            format!("arn:{}:s3:::{name}", partition(place.region))
+        };
+        Self {
+            arn,
+            is_directory,
+            place,
+        }
+    }
+
+    fn itself(&self) -> Resource {
+        let kind = match self.is_directory {
+            true => "AWS::S3Express::DirectoryBucket",
+            false => "AWS::S3::Bucket",
+        };
+        resource(Some(self.place.account), Some(kind), self.arn.clone())
+    }
+
+    fn object_kind(&self) -> &'static str {
+        match self.is_directory {
+            true => "AWS::S3Express::Object",
+            false => "AWS::S3::Object",
+        }
+    }
+
+    fn object(&self, key: &str) -> Resource {
+        let arn = format!("{}/{key}", self.arn);
+        resource(None, Some(self.object_kind()), arn)
+    }
+
+    fn objects(&self, prefix: &str) -> Resource {
+        Resource {
+            kind: Some(self.object_kind().to_owned()),
+            arn_prefix: Some(format!("{}/{prefix}", self.arn)),
+            ..Resource::default()
+        }
+    }
 }
 
 /// The key, and the alias of calls about an alias. An alias alone does not tell its key; the answer does.
@@ -325,6 +376,33 @@ mod tests {
                 json!({}),
                 json!([{"type": "AWS::S3::Object", "ARN": "arn:aws:s3:::b/a/k"},
                        {"accountId": "111122223333", "type": "AWS::S3::Bucket", "ARN": "arn:aws:s3:::b"}]),
+            ),
+            (
+                "s3",
+                "CopyObject",
+                json!({"Bucket": "b", "Key": "k", "CopySource": "/from/a/k%20%2B.jpg?versionId=v"}),
+                json!({}),
+                json!([{"type": "AWS::S3::Object", "ARN": "arn:aws:s3:::b/k"},
+                       {"accountId": "111122223333", "type": "AWS::S3::Bucket", "ARN": "arn:aws:s3:::b"},
+                       {"accountId": "111122223333", "type": "AWS::S3::Bucket", "ARN": "arn:aws:s3:::from"},
+                       {"type": "AWS::S3::Object", "ARN": "arn:aws:s3:::from/a/k +.jpg"}]),
+            ),
+            (
+                "s3",
+                "UploadPartCopy",
+                json!({"Bucket": "b", "Key": "k", "CopySource": "from/a"}),
+                json!({}),
+                json!([{"type": "AWS::S3::Object", "ARN": "arn:aws:s3:::b/k"},
+                       {"accountId": "111122223333", "type": "AWS::S3::Bucket", "ARN": "arn:aws:s3:::b"},
+                       {"accountId": "111122223333", "type": "AWS::S3::Bucket", "ARN": "arn:aws:s3:::from"}]),
+            ),
+            (
+                "sqs",
+                "CreateQueue",
+                json!({"QueueName": "q"}),
+                json!({"QueueUrl": "https://sqs.eu-west-1.amazonaws.com/111122223333/q"}),
+                json!([{"accountId": "111122223333", "type": "AWS::SQS::Queue",
+                        "ARN": "arn:aws:sqs:eu-west-1:111122223333:q"}]),
             ),
             (
                 "s3",
