@@ -8,7 +8,6 @@ use std::time::{Duration, Instant};
 use anyhow::{Context, bail};
 use tempfile::TempDir;
 use tokio::net::TcpListener;
-use tokio::runtime::Handle;
 use tokio::sync::{Mutex, mpsc};
 use tokio_util::sync::CancellationToken;
 use tracing::{info, warn};
@@ -250,20 +249,15 @@ impl App {
         }))
     }
 
-    /// Serves on `listener` until `stop`, then lets what is under way end. Connections are served on `runtimes`.
-    pub async fn serve(
-        self: &Arc<Self>,
-        listener: TcpListener,
-        runtimes: &[Handle],
-        stop: CancellationToken,
-    ) {
+    /// Serves on `listener` until `stop`, then lets what is under way end.
+    pub async fn serve(self: &Arc<Self>, listener: TcpListener, stop: CancellationToken) {
         let worker = tokio::spawn({
             let (app, stop) = (Arc::clone(self), stop.clone());
             async move { app.worker.run(stop).await }
         });
         let limits = limits(&self.config);
         let router = http::router(Arc::clone(self));
-        if !http::connections::serve(listener, router, limits, runtimes, stop, GRACE).await {
+        if !http::connections::serve(listener, router, limits, stop, GRACE).await {
             warn!(
                 "gave up calls that did not end within {} s",
                 GRACE.as_secs()

@@ -23,7 +23,7 @@
 //! * [`delivery`] the steps from events stored to files, digests, log groups and event buses; [`worker`] runs what is due.
 //! * [`embedded`] a small S3, SNS and STS; [`subscribers`] carries notifications to HTTP endpoints.
 //! * [`targets`] the services that localtrail itself calls, embedded or at an endpoint; [`client`] is how.
-//! * [`http`] doors, replies, the control API; connections and the threads that they are served on.
+//! * [`http`] doors, replies, the control API.
 //!
 //! # Who may import whom
 //!

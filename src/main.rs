@@ -7,7 +7,6 @@ use anyhow::Context;
 use clap::Parser;
 use localtrail::app::App;
 use localtrail::config::{CommandLine, Config};
-use localtrail::http::threads::Threads;
 use mimalloc::MiMalloc;
 use tokio::net::TcpListener;
 use tokio::signal::unix::{SignalKind, signal};
@@ -47,24 +46,19 @@ fn main() -> ExitCode {
         .finish()
         .with(filter_fn(|from| !tells_secrets(from.target())))
         .init();
-    match run(config) {
+    let runtime = tokio::runtime::Builder::new_multi_thread()
+        .enable_all()
+        .build();
+    let served = runtime
+        .context("cannot start")
+        .and_then(|runtime| runtime.block_on(serve(config)));
+    match served {
         Ok(()) => ExitCode::SUCCESS,
         Err(error) => fail(1, format!("error: {error:#}")),
     }
 }
 
-fn run(config: Config) -> anyhow::Result<()> {
-    // For what runs by itself, one thread beside this one; connections have threads of their own.
-    let runtime = tokio::runtime::Builder::new_multi_thread()
-        .worker_threads(1)
-        .enable_all()
-        .build()
-        .context("cannot start")?;
-    let threads = Threads::start().context("cannot start")?;
-    runtime.block_on(serve(config, &threads))
-}
-
-async fn serve(config: Config, threads: &Threads) -> anyhow::Result<()> {
+async fn serve(config: Config) -> anyhow::Result<()> {
     let listen = config.listen;
     let listener = TcpListener::bind(listen)
         .await
@@ -86,7 +80,7 @@ async fn serve(config: Config, threads: &Threads) -> anyhow::Result<()> {
     });
     let mut stdout = std::io::stdout();
     writeln!(stdout, "localtrail listening on http://{address}").and_then(|()| stdout.flush())?;
-    app.serve(listener, threads.handles(), stop).await;
+    app.serve(listener, stop).await;
     Ok(())
 }
 

@@ -10,7 +10,6 @@ use http_body_util::BodyExt;
 use serde_json::{Value, json};
 use tempfile::TempDir;
 use tokio::net::TcpListener;
-use tokio::runtime::Handle;
 use tokio_util::sync::CancellationToken;
 
 use super::{Cx, ForRecord, operations};
@@ -131,8 +130,7 @@ async fn stub() -> Uri {
         body_timeout: TIMEOUT,
     };
     let never = CancellationToken::new();
-    let here = [Handle::current()];
-    tokio::spawn(async move { serve(listener, router, limits, &here, never, TIMEOUT).await });
+    tokio::spawn(serve(listener, router, limits, never, TIMEOUT));
     uri.parse().unwrap()
 }
 

@@ -20,7 +20,6 @@ use hyper_util::rt::{TokioExecutor, TokioIo, TokioTimer};
 use hyper_util::server::graceful::{GracefulConnection, GracefulShutdown, Watcher};
 use tokio::io::{AsyncRead, AsyncReadExt, AsyncWriteExt};
 use tokio::net::{TcpListener, TcpStream};
-use tokio::runtime::Handle;
 use tokio::sync::Semaphore;
 use tokio::time::timeout;
 use tokio_util::sync::CancellationToken;
@@ -48,19 +47,16 @@ pub struct Limits {
     pub body_timeout: Duration,
 }
 
-/// Serves `router` until `stop`, then for at most `grace` what is under way; says whether all of it ended. Connections
-/// are served on `runtimes` by turns.
+/// Serves `router` until `stop`, then for at most `grace` what is under way; says whether all of it ended.
 pub async fn serve(
     listener: TcpListener,
     router: Router,
     limits: Limits,
-    runtimes: &[Handle],
     stop: CancellationToken,
     grace: Duration,
 ) -> bool {
     let graceful = GracefulShutdown::new();
     let permits = Arc::new(Semaphore::new(limits.connections));
-    let mut runtimes = runtimes.iter().cycle();
     loop {
         let accepted = tokio::select! {
             () = stop.cancelled() => break,
@@ -86,14 +82,8 @@ pub async fn serve(
         // An answer's head and its last bytes may go out apart; without this the second waits for the first's receipt.
         let _ = stream.set_nodelay(true);
         let (router, watcher) = (router.clone(), graceful.watcher());
-        let (Some(runtime), Ok(stream)) = (runtimes.next(), stream.into_std()) else {
-            continue;
-        };
-        runtime.spawn(async move {
-            // Belongs to the runtime that it is made in.
-            if let Ok(stream) = TcpStream::from_std(stream) {
-                connection(stream, peer, router, limits, watcher).await;
-            }
+        tokio::spawn(async move {
+            connection(stream, peer, router, limits, watcher).await;
             drop(permit);
         });
     }

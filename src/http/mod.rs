@@ -6,7 +6,6 @@ pub mod connections;
 mod embedded;
 mod import;
 mod reply;
-pub mod threads;
 mod verify;
 
 use std::net::{IpAddr, SocketAddr};

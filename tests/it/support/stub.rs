@@ -11,7 +11,6 @@ use http_body_util::BodyExt;
 use localtrail::http::connections::{Limits, serve};
 use serde_json::{Value, json};
 use tokio::net::TcpListener;
-use tokio::runtime::Handle;
 use tokio_util::sync::CancellationToken;
 
 /// Longer than any test.
@@ -58,8 +57,7 @@ impl Stub {
             body_timeout: TIMEOUT,
         };
         let never = CancellationToken::new();
-        let here = [Handle::current()];
-        tokio::spawn(async move { serve(listener, router, limits, &here, never, TIMEOUT).await });
+        tokio::spawn(serve(listener, router, limits, never, TIMEOUT));
         Self { url, inner }
     }
 
