@@ -74,6 +74,24 @@ fn is_account(text: &str) -> bool {
     text.len() == 12 && text.bytes().all(|digit| digit.is_ascii_digit())
 }
 
+/// Gives each resource that has an account its owner's: the one in its ARN, or of a bucket, whose ARN has none, the one
+/// that `bucket_owner` tells. A copy may be from one account's bucket to another's.
+pub fn set_owners(event: &mut Event, bucket_owner: impl Fn(&str) -> Option<String>) {
+    for resource in &mut event.resources {
+        let (Some(account), Some(arn)) = (&mut resource.account_id, resource.arn.as_deref()) else {
+            continue;
+        };
+        let owner = match Arn::parse(arn) {
+            Some(arn) if arn.service == "s3" => bucket_owner(arn.resource),
+            Some(arn) if is_account(arn.account) => Some(arn.account.to_owned()),
+            _ => None,
+        };
+        if let Some(owner) = owner {
+            *account = owner;
+        }
+    }
+}
+
 /// Ids of the owner's record and of both.
 #[derive(Debug)]
 pub struct SharedIds {
@@ -89,12 +107,6 @@ pub fn with_owner(
     owner: String,
     ids: SharedIds,
 ) -> Vec<Event> {
-    for resource in &mut event.resources {
-        if resource.account_id.is_some() {
-            let named = resource.arn.as_deref().and_then(account_of);
-            resource.account_id = Some(named.map_or_else(|| owner.clone(), str::to_owned));
-        }
-    }
     let is_denied = event
         .error_code
         .as_deref()
@@ -264,7 +276,9 @@ mod tests {
             "x-amz-grant-read",
             "emailAddress=a@example.com".parse().unwrap(),
         );
-        let [callers, owners] = <[Event; 2]>::try_from(split(call.record(), &caller)).unwrap();
+        let mut event = call.record();
+        set_owners(&mut event, |_| Some(OTHER.to_owned()));
+        let [callers, owners] = <[Event; 2]>::try_from(split(event, &caller)).unwrap();
         for (event, id, account) in [
             (&callers, "5f1c4c3e-0000-4000-8000-000000000001", ACCOUNT),
             (&owners, "owners", OTHER),
@@ -283,6 +297,38 @@ mod tests {
             owners.request_parameters,
             json!({"bucketName": "b", "Host": "localhost:4580", "key": "k"})
         );
+    }
+
+    #[test]
+    fn each_bucket_has_its_own_owner() {
+        let params = json!({"Bucket": "to", "Key": "k", "CopySource": "/from/k"});
+        let mut event = TestCall::new("s3", "CopyObject", params).record();
+        set_owners(&mut event, |bucket| {
+            (bucket == "from").then(|| OTHER.to_owned())
+        });
+        let owners: Vec<_> = event
+            .resources
+            .iter()
+            .map(|it| (it.arn.as_deref().unwrap(), it.account_id.as_deref()))
+            .collect();
+        assert_eq!(
+            owners,
+            [
+                ("arn:aws:s3:::to/k", None),
+                ("arn:aws:s3:::to", Some(ACCOUNT)),
+                ("arn:aws:s3:::from", Some(OTHER)),
+                ("arn:aws:s3:::from/k", None),
+            ]
+        );
+    }
+
+    #[test]
+    fn an_arns_account_is_its_resources_owner() {
+        let table = "arn:aws:dynamodb:eu-west-1:444455556666:table/t";
+        let mut event =
+            TestCall::new("dynamodb", "DescribeTable", json!({"TableName": table})).record();
+        set_owners(&mut event, |_| None);
+        assert_eq!(event.resources[0].account_id.as_deref(), Some(OTHER));
     }
 
     #[test]

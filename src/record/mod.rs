@@ -277,7 +277,8 @@ impl Recorder {
             account: principal.recipient().unwrap_or(&seen.default_account),
             tls: None,
         };
-        let event = build::build(exchange, &principal, &self.settings.event_version);
+        let mut event = build::build(exchange, &principal, &self.settings.event_version);
+        shared::set_owners(&mut event, &*self.bucket_owners.0);
         // What localtrail called to answer came first.
         let own_calls = seen.own_calls.iter().cloned();
         let mut events: Vec<Event> = own_calls
