@@ -12,6 +12,7 @@ use sqlx::{ConnectOptions, QueryBuilder, Sqlite, SqliteConnection};
 use tokio::sync::{Mutex, OwnedMutexGuard, OwnedSemaphorePermit, Semaphore};
 
 use super::checkpoints::Checkpoints;
+use super::soon::soon;
 use super::{Error, is_locked};
 
 /// Connections that read at the same time.
@@ -228,7 +229,7 @@ impl Tx {
         if batch.is_empty() {
             return Ok(0);
         }
-        let done = batch.0.build().execute(&mut **self).await?;
+        let done = soon(batch.0.build().execute(&mut **self)).await?;
         Ok(done.last_insert_rowid())
     }
 

@@ -12,6 +12,7 @@ use tokio::sync::oneshot::{self, error::TryRecvError};
 
 use super::connections::{Batch, Connections};
 use super::search::Filler;
+use super::soon::soon;
 use super::trails::{self, NewTrail};
 use super::{Error, Store, is_unique_violation};
 use crate::event::NamedResource;
@@ -246,10 +247,12 @@ async fn append(
         // One statement is its own transaction. It is tried without asking what it stored: a row of an answer would
         // wake the caller before the commit and once more after it, and duplicates are rare.
         let mut writing = connections.write().await?;
-        let stored = insert(&mut QueryBuilder::new(""), &events)
-            .build()
-            .execute(&mut *writing)
-            .await;
+        let mut query = QueryBuilder::new("");
+        let stored = insert(&mut query, &events).build().execute(&mut *writing);
+        let stored = match waiting {
+            [_] => soon(stored).await,
+            _ => stored.await,
+        };
         writing.note(&stored).await;
         drop(writing);
         match stored {

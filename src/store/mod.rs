@@ -21,6 +21,7 @@ mod outbox;
 mod retention;
 mod riders;
 mod search;
+mod soon;
 mod status;
 mod trails;
 

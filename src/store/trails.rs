@@ -12,6 +12,7 @@ use sqlx::sqlite::SqliteRow;
 use sqlx::{FromRow, QueryBuilder, Row, Sqlite};
 
 use super::digests::{Change, Ending, runs_follow};
+use super::soon::soon;
 use super::status::DeliveryStatus;
 use super::{Error, Store, Tx, is_unique_violation};
 use crate::aws::arn::{Arn, partition};
@@ -141,12 +142,15 @@ impl Store {
         home_region: &str,
         name: &str,
     ) -> Result<Option<Trail>, Error> {
-        sqlx::query_as("select * from trail where account = $1 and home_region = $2 and name = $3")
-            .bind(account)
-            .bind(home_region)
-            .bind(name)
-            .fetch_optional(&mut *self.connections.read().await?)
-            .await
+        let mut connection = self.connections.read().await?;
+        let trail = sqlx::query_as(
+            "select * from trail where account = $1 and home_region = $2 and name = $3",
+        )
+        .bind(account)
+        .bind(home_region)
+        .bind(name)
+        .fetch_optional(&mut *connection);
+        soon(trail).await
     }
 
     /// [`Self::trail_get`], with how its delivery from `region` fares; all empty where nothing was tried yet.
@@ -157,6 +161,7 @@ impl Store {
         name: &str,
         region: &str,
     ) -> Result<Option<(Trail, DeliveryStatus)>, Error> {
+        let mut connection = self.connections.read().await?;
         // Both tables have a `trail_id`, and the later one is read: that of the trail, which is never null.
         let row = sqlx::query(
             "
@@ -168,8 +173,8 @@ impl Store {
         .bind(home_region)
         .bind(name)
         .bind(region)
-        .fetch_optional(&mut *self.connections.read().await?)
-        .await?;
+        .fetch_optional(&mut *connection);
+        let row = soon(row).await?;
         row.map(|row| Ok((Trail::from_row(&row)?, DeliveryStatus::from_row(&row)?)))
             .transpose()
     }
