@@ -241,11 +241,6 @@ fn json_fields(service: &Service, structure: &Structure, params: &Params) -> Par
         let member = structure.member(name)?;
         let format = format_of(service, member);
         let value = json_value(service, member.shape, format, value);
-        let value = if member.json_value {
-            value.to_string().into()
-        } else {
-            value
-        };
         Some((member.wire().to_owned(), value))
     });
     known.collect()

@@ -83,18 +83,10 @@ fn fields(
         let (Some(member), false) = (member, sent.is_null()) else {
             continue;
         };
-        let sent = match sent {
-            Value::String(text) if member.json_value => embedded(text),
-            sent => value(service, member.shape, sent, depth)?,
-        };
+        let sent = value(service, member.shape, sent, depth)?;
         params.insert((*member.name).to_owned(), sent);
     }
     Ok(params)
-}
-
-/// The JSON inside a string, or the string.
-pub(super) fn embedded(text: String) -> Value {
-    serde_json::from_str(&text).unwrap_or(Value::String(text))
 }
 
 /// A value by its shape; what does not fit the shape stays as it was sent.

@@ -15,6 +15,7 @@ pub mod params;
 mod query;
 mod rest;
 pub mod route;
+pub mod saml;
 pub mod sigv4;
 #[cfg(test)]
 mod testing;

@@ -154,7 +154,7 @@ pub struct Member {
     pub timestamp_format: Option<TimestampFormat>,
     /// The body as it comes; never parsed into parameters.
     pub streaming: bool,
-    /// `jsonvalue`: a header that holds base64 of JSON.
+    /// `jsonvalue`: JSON as a string, in a header as base64 of it.
     pub json_value: bool,
     /// The SDK fills it in if the caller does not.
     pub idempotency_token: bool,

@@ -435,7 +435,9 @@ mod tests {
             ("apigateway", "ImportRestApi", "POST /restapis?mode=import&failonwarnings=true&base=ignore", "", "{}",
              json!({"failOnWarnings": true, "parameters": {"base": "ignore"}, "body": "e30="})),
             ("lex-runtime", "PostContent", "POST /bot/b/alias/a/user/u/content", "x-amz-lex-session-attributes: eyJhIjoxfQ==\ncontent-type: text/plain", "audio",
-             json!({"botName": "b", "botAlias": "a", "userId": "u", "sessionAttributes": {"a": 1}, "contentType": "text/plain"})),
+             json!({"botName": "b", "botAlias": "a", "userId": "u", "sessionAttributes": r#"{"a":1}"#, "contentType": "text/plain"})),
+            ("rum", "PutRumEvents", "POST /appmonitors/i/", "", r#"{"RumEvents":[{"metadata":"{}"}]}"#,
+             json!({"Id": "i", "RumEvents": [{"metadata": "{}"}]})),
         ];
         for (service, operation, line, headers, body, expected) in cases {
             let found = params(&call(service, operation), line, headers, body);

@@ -134,7 +134,7 @@ fn header(call: &Call, member: &Member, headers: &HeaderMap) -> Option<Value> {
     if member.json_value {
         let sent = header_text(sent);
         let decoded = text::from_base64(&sent).and_then(|bytes| String::from_utf8(bytes).ok());
-        return Some(json::embedded(decoded.unwrap_or(sent)));
+        return Some(decoded.unwrap_or(sent).into());
     }
     let Kind::List { element, .. } = of else {
         return Some(text::scalar(of, &header_text(sent)));

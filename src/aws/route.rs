@@ -95,7 +95,7 @@ pub fn find(parts: &Parts, signature: Option<&Signature>, form: &[u8]) -> Route 
     }
 
     if let Some(call) = rest_call(&entries, parts) {
-        return Route::Call(call);
+        return Route::Call(of_scope(call, &name));
     }
     match entries.first() {
         Some(entry) => {
@@ -284,6 +284,18 @@ fn rest_call(entries: &[&'static Entry], parts: &Parts) -> Option<Call> {
         }
     }
     best.map(|(_, call)| call)
+}
+
+/// Directory buckets are listed by the same request as buckets are.
+fn of_scope(call: Call, scope: &str) -> Call {
+    let directories = || call.service.operation("ListDirectoryBuckets");
+    match (scope, &*call.operation.name) {
+        ("s3express", "ListBuckets") => Call {
+            operation: directories().unwrap_or(call.operation),
+            ..call
+        },
+        _ => call,
+    }
 }
 
 /// `Action` and `Version` of a query call.
@@ -535,6 +547,7 @@ mod tests {
             ("eks", "PATCH /clusters/c", "", "", "eks ? RestJson"),
             ("s3", "GET /v20180820/accesspoint/ap", "x-amz-account-id: 111122223333", "", "s3control GetAccessPoint RestXml"),
             ("s3express", "GET /b?session", "", "", "s3 CreateSession RestXml"),
+            ("s3express", "GET /?max-directory-buckets=5", "", "", "s3 ListDirectoryBuckets RestXml"),
             ("s3-object-lambda", "POST /WriteGetObjectResponse", "", "", "s3 WriteGetObjectResponse RestXml"),
             ("nosuchservice", "POST /", FORM, "Action=X&Version=1", "unknown nosuchservice Query"),
             ("nosuchservice", "POST /", "content-type: application/x-amz-json-1.1", "{}", "unknown nosuchservice Json"),

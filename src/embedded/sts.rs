@@ -8,6 +8,7 @@ use std::sync::LazyLock;
 
 use base64::Engine;
 use base64::prelude::BASE64_STANDARD;
+use s3s::crypto::{Checksum, Sha1};
 use serde::{Deserialize, Serialize};
 
 use super::operations::Operations;
@@ -15,6 +16,7 @@ use super::{Caller, Error};
 use crate::aws::Params;
 use crate::aws::arn::{Arn, partition};
 use crate::aws::jwt::{self, Claims};
+use crate::aws::saml::Assertion;
 use crate::clock::{Clock, Ids, alphabet};
 use crate::store::Store;
 
@@ -376,16 +378,13 @@ async fn assume_role_with_saml(
     checks.finish()?;
     let role = Role::parse(&input.role_arn)?;
     let invalid = || Error::new("InvalidIdentityToken", "Invalid SAML response");
-    let xml = BASE64_STANDARD
-        .decode(&input.saml_assertion)
-        .map_err(|_| invalid())?;
-    let assertion = saml::Assertion::parse(&xml).ok_or_else(invalid)?;
+    let assertion = Assertion::read(&input.saml_assertion).ok_or_else(invalid)?;
     let provider = input.principal_arn.rsplit('/').next().unwrap_or_default();
     let account = role.arn.account;
     Ok(AssumeRoleWithSamlOutput {
         credentials: sts.credentials(account, duration_s),
         assumed_role_user: sts.assumed(&role, &assertion.session).await?,
-        name_qualifier: saml::name_qualifier(&assertion.issuer, account, provider),
+        name_qualifier: name_qualifier(&assertion.issuer, account, provider),
         subject: assertion.subject,
         subject_type: assertion.subject_type,
         issuer: assertion.issuer,
@@ -394,87 +393,10 @@ async fn assume_role_with_saml(
     })
 }
 
-/// What STS takes from a SAML response.
-mod saml {
-    use base64::Engine;
-    use base64::prelude::BASE64_STANDARD;
-    use quick_xml::Reader;
-    use quick_xml::events::Event;
-    use s3s::crypto::{Checksum, Sha1};
-
-    const SESSION: &str = "https://aws.amazon.com/SAML/Attributes/RoleSessionName";
-    const SOURCE_IDENTITY: &str = "https://aws.amazon.com/SAML/Attributes/SourceIdentity";
-
-    #[derive(Debug, Default, PartialEq, Eq)]
-    pub(super) struct Assertion {
-        pub(super) issuer: String,
-        pub(super) subject: String,
-        /// `persistent`, `transient`, or a format's full name.
-        pub(super) subject_type: String,
-        pub(super) recipient: String,
-        pub(super) session: String,
-        pub(super) source_identity: Option<String>,
-    }
-
-    impl Assertion {
-        /// `None`: it is no XML, or names no session.
-        pub(super) fn parse(xml: &[u8]) -> Option<Self> {
-            let mut reader = Reader::from_reader(xml);
-            let mut assertion = Self::default();
-            let mut element = Vec::new();
-            let mut attribute = None;
-            loop {
-                match reader.read_event().ok()? {
-                    Event::Start(start) | Event::Empty(start) => {
-                        element = start.local_name().as_ref().to_vec();
-                        let value = |name: &str| {
-                            let found = start.try_get_attribute(name).ok()??;
-                            let text = std::str::from_utf8(&found.value).ok()?;
-                            Some(quick_xml::escape::unescape(text).ok()?.into_owned())
-                        };
-                        match element.as_slice() {
-                            b"Attribute" => attribute = value("Name"),
-                            b"NameID" => {
-                                let format = value("Format").unwrap_or_default();
-                                let known = "urn:oasis:names:tc:SAML:2.0:nameid-format:";
-                                let short = format.strip_prefix(known).unwrap_or(&format);
-                                assertion.subject_type = short.to_owned();
-                            }
-                            b"SubjectConfirmationData" => {
-                                assertion.recipient = value("Recipient").unwrap_or_default();
-                            }
-                            _ => {}
-                        }
-                    }
-                    Event::Text(text) => {
-                        let text = std::str::from_utf8(&text).ok()?;
-                        let text = quick_xml::escape::unescape(text).ok()?;
-                        match element.as_slice() {
-                            b"Issuer" => assertion.issuer = text.into_owned(),
-                            b"NameID" => assertion.subject = text.into_owned(),
-                            b"AttributeValue" if attribute.as_deref() == Some(SESSION) => {
-                                assertion.session = text.into_owned();
-                            }
-                            b"AttributeValue" if attribute.as_deref() == Some(SOURCE_IDENTITY) => {
-                                assertion.source_identity = Some(text.into_owned());
-                            }
-                            _ => {}
-                        }
-                    }
-                    Event::End(_) => element.clear(),
-                    Event::Eof => break,
-                    _ => {}
-                }
-            }
-            (!assertion.session.is_empty()).then_some(assertion)
-        }
-    }
-
-    /// `BASE64 ( SHA1 ( "https://example.com/saml" + "123456789012" + "/MySAMLIdP" ) )`, as AWS documents it.
-    pub(super) fn name_qualifier(issuer: &str, account: &str, provider: &str) -> String {
-        let text = format!("{issuer}{account}/{provider}");
-        BASE64_STANDARD.encode(Sha1::checksum(text.as_bytes()))
-    }
+/// `BASE64 ( SHA1 ( "https://example.com/saml" + "123456789012" + "/MySAMLIdP" ) )`, as AWS documents it.
+fn name_qualifier(issuer: &str, account: &str, provider: &str) -> String {
+    let text = format!("{issuer}{account}/{provider}");
+    BASE64_STANDARD.encode(Sha1::checksum(text.as_bytes()))
 }
 
 #[derive(Debug, Deserialize)]

@@ -16,14 +16,12 @@ use super::resources::{self, Place, resources};
 use super::size;
 use super::style::Style;
 use super::values::{self, cut};
-use super::{Event, Exchange, Outcome, Principal, Resource, apigateway, ec2, s3, version};
+use super::{Event, Exchange, Outcome, Principal, Resource, version};
+use super::{apigateway, dynamodb, ec2, s3, sts};
 use crate::aws::Params;
 use crate::aws::model::{Kind, Operation, Protocol, Service};
 use crate::aws::params::{self, WireError};
 use crate::aws::route::Call;
-
-/// STS's endpoint of all regions.
-const STS_GLOBAL_HOST: &str = "sts.amazonaws.com";
 
 /// Codes of all services that mean that the caller may not.
 const DENIALS: &[&str] = &[
@@ -63,7 +61,7 @@ pub fn build(exchange: Exchange<'_>, principal: &Principal, event_version: &str)
 
     // What is told of the whole exchange, before parameters and answer are moved out of it.
     let resources = named_resources(&exchange, data_event);
-    let event_source = names::event_source(service, exchange.params.as_ref());
+    let event_source = names::event_source(service, operation, exchange.params.as_ref());
     let (source_ip_address, user_agent) = address_and_agent(&exchange, principal);
     let tls_details = tls_details(&exchange, principal);
     let additional_event_data = additional_event_data(&exchange);
@@ -236,6 +234,8 @@ fn request_parameters(
     let render = Render::new(service, style);
     let mut record = match (&*service.id, operation.input) {
         ("apigateway", _) => apigateway::request(&render, operation, params),
+        ("dynamodb", Some(input)) => dynamodb::request(&render, operation, input, params),
+        ("sts", Some(input)) => sts::request(&render, input, params),
         (_, Some(input)) => render.request(input, params),
         (_, None) => Params::new(),
     };
@@ -372,17 +372,7 @@ fn additional_event_data(exchange: &Exchange<'_>) -> Option<Value> {
     match &*exchange.call.service.id {
         "s3" | "s3control" => Some(s3::additional_event_data(exchange)),
         "application-autoscaling" => Some(json!({"service": "application-autoscaling"})),
-        "sts" => {
-            let host = s3::host(exchange.parts);
-            let endpoint = if host.is_some_and(|host| host == STS_GLOBAL_HOST) {
-                "global"
-            } else {
-                "regional"
-            };
-            Some(json!({"RequestDetails": {
-                "endpointType": endpoint, "awsServingRegion": exchange.region,
-            }}))
-        }
+        "sts" => Some(sts::additional_event_data(exchange.parts, exchange.region)),
         _ => None,
     }
 }

@@ -24,6 +24,10 @@ const READS: &[&str] = &[
     "Simulate",
 ];
 
+/// What CodeConnections reads of Git syncs, and does not call so.
+const SYNC: &str = "GetRepositoryLink GetRepositorySyncStatus GetResourceSyncStatus GetSyncBlockerSummary \
+                    GetSyncConfiguration ListRepositoryLinks ListRepositorySyncDefinitions ListSyncConfigurations";
+
 /// Operations whose `readOnly` does not follow from their names: (service, `readOnly`, operations).
 #[rustfmt::skip]
 const READ_ONLY: &[(&str, bool, &str)] = &[
@@ -31,13 +35,16 @@ const READ_ONLY: &[(&str, bool, &str)] = &[
     ("appsync", false, "ListApiKeys"),
     ("bedrock-runtime", true, "*"),
     ("cloudformation", true, "ValidateTemplate"),
-    ("cognito-identity", false, "GetCredentialsForIdentity"),
+    ("codeconnections", false, SYNC),
+    ("codestar-connections", false, SYNC),
+    ("cognito-identity", false, "GetCredentialsForIdentity GetId GetOpenIdToken*"),
     ("config", true, "SelectAggregateResourceConfig"),
     ("connect", false, "ListRealtimeContactAnalysisSegmentsV2"),
     ("connect-contact-lens", false, "ListRealtimeContactAnalysisSegments"),
     ("dynamodb", false, "DescribeKinesisStreamingDestination ListContributorInsights"),
     ("dynamodb", true, "Query Scan TransactGetItems"),
     ("ec2", false, "Search*"),
+    ("eks-auth", true, "AssumeRoleForPodIdentity"),
     ("kms", true, "Decrypt DeriveSharedSecret Encrypt Generate* ReEncrypt Sign Verify*"),
     ("logs", true, "FilterLogEvents"),
     ("s3", true, "SelectObjectContent"),
@@ -47,6 +54,8 @@ const READ_ONLY: &[(&str, bool, &str)] = &[
     ("sts", true, "AssumeRole* DecodeAuthorizationMessage"),
     ("sts", false,
         "GetDelegatedAccessToken GetFederationToken GetSessionToken GetWebIdentityToken"),
+    ("swf", true, "Count*"),
+    ("verifiedpermissions", true, "BatchIsAuthorized* IsAuthorized*"),
 ];
 
 /// Reads whose answer is written down nonetheless.
@@ -90,6 +99,9 @@ const DATA_EVENTS: &[(&str, &str, &str)] = &[
          UpdateItem"),
     ("dynamodbstreams", "AWS::DynamoDB::Stream", "GetRecords GetShardIterator"),
     ("ebs", "AWS::EC2::Snapshot", "*"),
+    // EventBridge User Guide, "Logging Amazon EventBridge API calls"; younger than the list of facts 6.4.
+    ("events", "AWS::Events::EventBus", "PutEvents"),
+    ("events", "AWS::Events::EventSource", "PutPartnerEvents"),
     ("firehose", "AWS::KinesisFirehose::DeliveryStream", "PutRecord*"),
     ("iot-data", "AWS::IoT::Thing", "*"),
     ("kinesis", "AWS::Kinesis::Stream", "GetRecords GetShardIterator PutRecord*"),
@@ -98,6 +110,8 @@ const DATA_EVENTS: &[(&str, &str, &str)] = &[
     ("kinesis-video-media", "AWS::KinesisVideo::Stream", "*"),
     ("kinesis-video-signaling", "AWS::KinesisVideo::SignalingChannel", "*"),
     ("lambda", "AWS::Lambda::Function", "Invoke*"),
+    ("networkflowmonitor", "AWS::NetworkFlowMonitor::Monitor", "GetQueryResultsMonitor*"),
+    ("networkflowmonitor", "AWS::NetworkFlowMonitor::Scope", "GetQueryResultsWorkloadInsights*"),
     ("payment-cryptography-data", "AWS::PaymentCryptography::Key", "*"),
     ("rds-data", "AWS::RDS::DBCluster", "*"),
     ("redshift-data", "AWS::Redshift::Cluster", "BatchExecuteStatement ExecuteStatement"),
@@ -119,7 +133,11 @@ const DATA_EVENTS: &[(&str, &str, &str)] = &[
     ("sns", "AWS::SNS::Topic", "Publish*"),
     ("sqs", "AWS::SQS::Queue",
         "ChangeMessageVisibility* DeleteMessage* ReceiveMessage SendMessage*"),
-    ("swf", "AWS::SWF::Domain", "PollFor*"),
+    ("swf", "AWS::SWF::Domain",
+        "Count* DescribeWorkflowExecution GetWorkflowExecutionHistory ListClosedWorkflowExecutions \
+         ListOpenWorkflowExecutions PollFor* RecordActivityTaskHeartbeat \
+         RequestCancelWorkflowExecution Respond* SignalWorkflowExecution StartWorkflowExecution \
+         TerminateWorkflowExecution"),
     ("timestream-query", "AWS::Timestream::Table", "Query"),
     ("timestream-write", "AWS::Timestream::Table", "WriteRecords"),
     ("verifiedpermissions", "AWS::VerifiedPermissions::PolicyStore",
@@ -484,6 +502,30 @@ mod tests {
             ("ec2", "SearchTransitGatewayRoutes", false, None, true),
             ("bedrock-runtime", "InvokeModel", true, None, false),
             ("appsync", "ListApiKeys", false, None, true),
+            ("codeconnections", "ListConnections", true, None, false),
+            ("codeconnections", "ListRepositoryLinks", false, None, true),
+            (
+                "cognito-identity",
+                "GetId",
+                false,
+                Some("AWS::Cognito::IdentityPool"),
+                true,
+            ),
+            (
+                "events",
+                "PutEvents",
+                false,
+                Some("AWS::Events::EventBus"),
+                true,
+            ),
+            (
+                "swf",
+                "CountOpenWorkflowExecutions",
+                true,
+                Some("AWS::SWF::Domain"),
+                false,
+            ),
+            ("swf", "DescribeDomain", true, None, false),
             ("s3", "GetObject", true, Some("AWS::S3::Object"), false),
             ("s3", "ListObjectsV2", true, Some("AWS::S3::Object"), false),
             ("s3", "PutObject", false, Some("AWS::S3::Object"), true),

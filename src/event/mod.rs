@@ -8,6 +8,7 @@
 mod apigateway;
 pub mod build;
 pub mod catalog;
+mod dynamodb;
 mod ec2;
 mod identity;
 mod names;
@@ -19,6 +20,7 @@ mod secrets;
 pub mod select;
 pub mod shared;
 mod size;
+mod sts;
 mod style;
 pub mod supplied;
 #[cfg(test)]

@@ -11,6 +11,7 @@ use crate::aws::model::{Operation, Service};
 const SOURCES: &[(&str, &str)] = &[
     ("application-autoscaling", "autoscaling"),
     ("application-signals", "applicationsignals"),
+    ("chime-sdk-voice", "chime-sdk-voice"),
     ("cloudfront-keyvaluestore", "edgekeyvaluestore"),
     ("connectparticipant", "participant.connect"),
     ("iotevents-data", "iotevents"),
@@ -29,6 +30,12 @@ const SOURCES: &[(&str, &str)] = &[
     ("servicecatalog-appregistry", "servicecatalog-appregistry"),
     ("sso", "sso"),
     ("sso-oidc", "sso"),
+];
+
+/// The same of single operations: (service, operation, source).
+const OPERATION_SOURCES: &[(&str, &str, &str)] = &[
+    ("s3", "ListDirectoryBuckets", "s3express"),
+    ("sso-oidc", "CreateTokenWithIAM", "sso-oauth"),
 ];
 
 /// S3's events keep the names of its first API.
@@ -133,8 +140,18 @@ pub(super) fn find<T: Copy>(table: &[(&str, T)], key: &str) -> Option<T> {
 }
 
 /// `iam.amazonaws.com`
-pub(super) fn event_source(service: &Service, params: Option<&Params>) -> String {
-    let name = if is_directory_bucket(service, params) {
+pub(super) fn event_source(
+    service: &Service,
+    operation: &Operation,
+    params: Option<&Params>,
+) -> String {
+    let mut of_operations = OPERATION_SOURCES.iter();
+    let of_operation = of_operations
+        .find(|(id, name, _)| *id == &*service.id && *name == &*operation.name)
+        .map(|(.., source)| *source);
+    let name = if let Some(source) = of_operation {
+        source
+    } else if is_directory_bucket(service, params) {
         "s3express"
     } else {
         // Of `api.ecr` and the like the last label counts.
@@ -373,6 +390,21 @@ mod tests {
                 "GetObject",
             ),
             (
+                "s3",
+                "ListDirectoryBuckets",
+                json!({}),
+                "s3express",
+                "ListDirectoryBuckets",
+            ),
+            (
+                "sso-oidc",
+                "CreateTokenWithIAM",
+                json!({}),
+                "sso-oauth",
+                "CreateTokenWithIAM",
+            ),
+            ("sso-oidc", "CreateToken", json!({}), "sso", "CreateToken"),
+            (
                 "s3control",
                 "GetPublicAccessBlock",
                 json!({}),
@@ -408,7 +440,8 @@ mod tests {
     #[test]
     fn what_is_recorded_in_the_first_region_is_a_global_service_event() {
         for id in GLOBAL {
-            let source = event_source(crate::aws::models().service(id).unwrap(), None);
+            let service = crate::aws::models().service(id).unwrap();
+            let source = event_source(service, &service.operations[0], None);
             let listed = super::super::catalog::GLOBAL_SOURCES.contains(&&*source);
             assert!(listed, "{source}");
         }

@@ -39,7 +39,10 @@ const BY_MEMBER: &[(&str, &str, &str, &str, Option<&str>)] = &[
     ("kinesis", "GetRecords GetShardIterator PutRecord*", "StreamName", "kinesis:stream/",
         Some("AWS::Kinesis::Stream")),
     ("lambda", "Invoke*", "FunctionName", "lambda:function:", Some("AWS::Lambda::Function")),
-    ("rum", "*", "Id", "rum:appmonitor/", Some("AWS::RUM::AppMonitor")),
+    ("networkflowmonitor", "GetQueryResults*", "monitorName", "networkflowmonitor:monitor/",
+        Some("AWS::NetworkFlowMonitor::Monitor")),
+    ("networkflowmonitor", "GetQueryResults*", "scopeId", "networkflowmonitor:scope/",
+        Some("AWS::NetworkFlowMonitor::Scope")),
     ("sagemaker-featurestore-runtime", "*", "FeatureGroupName", "sagemaker:feature-group/",
         Some("AWS::SageMaker::FeatureGroup")),
     ("sns", "Publish*", "TargetArn", "sns:", Some("AWS::SNS::PlatformEndpoint")),
@@ -48,6 +51,8 @@ const BY_MEMBER: &[(&str, &str, &str, &str, Option<&str>)] = &[
     ("ssm", "DeleteParameter GetParameter GetParameterHistory PutParameter", "Name", "ssm:parameter/", None),
     ("ssm", "DeleteParameters GetParameters", "Names", "ssm:parameter/", None),
     ("ssm", "SendCommand", "DocumentName", "ssm:document/", None),
+    ("sso-oidc", "CreateTokenWithIAM", "clientId", "sso:application/", Some("AWS::SSO::Application")),
+    ("swf", "*", "domain", "swf:/domain/", Some("AWS::SWF::Domain")),
 ];
 
 /// Whether the resources of a service's calls may stand in the answer alone.
@@ -68,7 +73,8 @@ pub(super) fn resources(
         "kms" => kms(params, answer, place),
         "sts" if operation.starts_with("AssumeRole") => assumed(params),
         "ebs" => {
-            let id = text(params, "SnapshotId");
+            let members = ["FirstSnapshotId", "SecondSnapshotId", "SnapshotId"];
+            let ids = members.into_iter().filter_map(|name| text(params, name));
             let arn = |id| {
                 format!(
                     "arn:{}:ec2:{}::snapshot/{id}",
@@ -77,7 +83,7 @@ pub(super) fn resources(
                 )
             };
             let of = |id| resource(Some(place.account), Some("AWS::EC2::Snapshot"), arn(id));
-            id.map(of).into_iter().collect()
+            ids.map(of).collect()
         }
         "sqs" => {
             let of = |url: &str| {
@@ -93,7 +99,13 @@ pub(super) fn resources(
             let url = text(params, "QueueUrl").or_else(|| text(answer?, "QueueUrl"));
             url.map(of).into_iter().collect()
         }
-        "dynamodb" if params.contains_key("RequestItems") => tables(params, place),
+        "dynamodb" => {
+            let tables = tables(params, place);
+            match tables.is_empty() {
+                true => by_member("dynamodb", operation, params, answer, place),
+                false => tables,
+            }
+        }
         "dynamodbstreams" => stream_and_table(params, place),
         "cloudfront-keyvaluestore" => {
             let of = |arn: &str| {
@@ -104,6 +116,31 @@ pub(super) fn resources(
                 )
             };
             text(params, "KvsARN").map(of).into_iter().collect()
+        }
+        "appconfigdata" => configuration(params, place).into_iter().collect(),
+        "events" => buses(operation, params, place),
+        "keyspaces" => keyspace(params, place).into_iter().collect(),
+        "rum" => {
+            let monitor = params
+                .get("AppMonitorDetails")
+                .and_then(|it| it.get("name"));
+            let name = monitor.and_then(Value::as_str);
+            let of = |name| {
+                let arn = arn("rum", place, "appmonitor/", name);
+                resource(Some(place.account), Some("AWS::RUM::AppMonitor"), arn)
+            };
+            name.map(of).into_iter().collect()
+        }
+        "verifiedpermissions" => {
+            let of = |id| {
+                let (partition, account) = (partition(place.region), place.account);
+                let arn =
+                    format!("arn:{partition}:verifiedpermissions::{account}:policy-store/{id}");
+                let kind = "AWS::VerifiedPermissions::PolicyStore";
+                resource(Some(account), Some(kind), arn)
+            };
+            let id = text(params, "policyStoreId");
+            id.map(of).into_iter().collect()
         }
         id => by_member(id, operation, params, answer, place),
     }
@@ -147,21 +184,110 @@ fn texts(value: Option<&Value>) -> impl Iterator<Item = &str> {
     items.iter().filter_map(Value::as_str)
 }
 
-/// The tables of a batch.
+/// The tables of a batch, a transaction and of statements, each once.
 fn tables(params: &Params, place: Place<'_>) -> Vec<Resource> {
-    let items = params.get("RequestItems").and_then(Value::as_object);
-    let of = |name: &String| {
+    let items = |name| {
+        params
+            .get(name)
+            .and_then(Value::as_array)
+            .into_iter()
+            .flatten()
+    };
+    let batch = params.get("RequestItems").and_then(Value::as_object);
+    let in_batch = batch
+        .into_iter()
+        .flat_map(|items| items.keys().map(String::as_str));
+    // `{"Put":{"TableName":…}}`
+    let parts = items("TransactItems").filter_map(|item| item.as_object()?.values().next());
+    let in_transaction = parts.filter_map(|part| part.get("TableName")?.as_str());
+    let statements = items("Statements").chain(items("TransactStatements"));
+    let statements = statements.filter_map(|it| it.get("Statement")?.as_str());
+    let in_statements = text(params, "Statement")
+        .into_iter()
+        .chain(statements)
+        .filter_map(table_of);
+    let mut tables: Vec<Resource> = Vec::new();
+    for name in in_batch.chain(in_transaction).chain(in_statements) {
         let arn = if name.starts_with("arn:") {
-            name.clone()
+            name.to_owned()
         } else {
             arn("dynamodb", place, "table/", name)
         };
-        resource(Some(place.account), Some("AWS::DynamoDB::Table"), arn)
+        if tables.iter().all(|it| it.arn.as_ref() != Some(&arn)) {
+            let kind = Some("AWS::DynamoDB::Table");
+            tables.push(resource(Some(place.account), kind, arn));
+        }
+    }
+    tables
+}
+
+/// The table that a PartiQL statement is about: `SELECT * FROM "Music"."Index" WHERE …`, `UPDATE Music SET …`.
+fn table_of(statement: &str) -> Option<&str> {
+    let mut words = statement.split_ascii_whitespace();
+    words.find(|word| {
+        let mut before = ["FROM", "INTO", "UPDATE"].into_iter();
+        before.any(|it| word.eq_ignore_ascii_case(it))
+    })?;
+    let named = words.next()?;
+    let name = match named.strip_prefix('"') {
+        Some(quoted) => quoted.split('"').next(),
+        None => named.split(['.', ';', ')']).next(),
     };
-    items
-        .into_iter()
-        .flat_map(|items| items.keys().map(of))
-        .collect()
+    name.filter(|name| !name.is_empty())
+}
+
+/// AppConfig's configuration, named by three.
+fn configuration(params: &Params, place: Place<'_>) -> Option<Resource> {
+    let application = text(params, "ApplicationIdentifier")?;
+    let environment = text(params, "EnvironmentIdentifier")?;
+    let profile = text(params, "ConfigurationProfileIdentifier")?;
+    let name = format!("{application}/environment/{environment}/configuration/{profile}");
+    let arn = arn("appconfig", place, "application/", &name);
+    let kind = "AWS::AppConfig::Configuration";
+    Some(resource(Some(place.account), Some(kind), arn))
+}
+
+/// The buses that events are put on, each once, and the partner's sources; neither tells an account.
+fn buses(operation: &str, params: &Params, place: Place<'_>) -> Vec<Resource> {
+    let entries = params.get("Entries").and_then(Value::as_array);
+    let mut resources: Vec<Resource> = Vec::new();
+    for entry in entries.into_iter().flatten() {
+        let member = |name: &str| entry.get(name).and_then(Value::as_str);
+        let (kind, arn) = match operation {
+            "PutEvents" => {
+                let bus = member("EventBusName").unwrap_or("default");
+                let arn = match bus.starts_with("arn:") {
+                    true => bus.to_owned(),
+                    false => arn("events", place, "event-bus/", bus),
+                };
+                ("AWS::Events::EventBus", arn)
+            }
+            _ => {
+                let owned_by_none = Place {
+                    account: "",
+                    ..place
+                };
+                let source = member("Source").unwrap_or_default();
+                let arn = arn("events", owned_by_none, "event-source/", source);
+                ("AWS::Events::EventSource", arn)
+            }
+        };
+        if resources.iter().all(|it| it.arn.as_ref() != Some(&arn)) {
+            resources.push(resource(None, Some(kind), arn));
+        }
+    }
+    resources
+}
+
+/// A keyspace of Amazon Keyspaces, or a table in it.
+fn keyspace(params: &Params, place: Place<'_>) -> Option<Resource> {
+    let keyspace = text(params, "keyspaceName")?;
+    let (kind, name) = match text(params, "tableName") {
+        Some(table) => ("AWS::Cassandra::Table", format!("{keyspace}/table/{table}")),
+        None => ("AWS::Cassandra::Keyspace", format!("{keyspace}/")),
+    };
+    let arn = arn("cassandra", place, "/keyspace/", &name);
+    Some(resource(Some(place.account), Some(kind), arn))
 }
 
 /// A stream and the table that it is of, since selectors of tables take its events too (facts 6.4). Of a stream's
@@ -445,6 +571,86 @@ mod tests {
                 json!({}),
                 json!([{"accountId": "111122223333", "type": "AWS::DynamoDB::Table",
                         "ARN": "arn:aws:dynamodb:eu-west-1:111122223333:table/t"}]),
+            ),
+            (
+                "dynamodb",
+                "TransactWriteItems",
+                json!({"TransactItems": [{"Put": {"TableName": "t"}}, {"Delete": {"TableName": "t"}}]}),
+                json!({}),
+                json!([{"accountId": "111122223333", "type": "AWS::DynamoDB::Table",
+                        "ARN": "arn:aws:dynamodb:eu-west-1:111122223333:table/t"}]),
+            ),
+            (
+                "dynamodb",
+                "BatchExecuteStatement",
+                json!({"Statements": [{"Statement": "select * from \"a.b\".\"index\" where x = 'from c'"},
+                                      {"Statement": "DELETE FROM d"}, {"Statement": "odd"}]}),
+                json!({}),
+                json!([{"accountId": "111122223333", "type": "AWS::DynamoDB::Table",
+                        "ARN": "arn:aws:dynamodb:eu-west-1:111122223333:table/a.b"},
+                       {"accountId": "111122223333", "type": "AWS::DynamoDB::Table",
+                        "ARN": "arn:aws:dynamodb:eu-west-1:111122223333:table/d"}]),
+            ),
+            (
+                "ebs",
+                "ListChangedBlocks",
+                json!({"FirstSnapshotId": "snap-1", "SecondSnapshotId": "snap-2"}),
+                json!({}),
+                json!([{"accountId": "111122223333", "type": "AWS::EC2::Snapshot",
+                        "ARN": "arn:aws:ec2:eu-west-1::snapshot/snap-1"},
+                       {"accountId": "111122223333", "type": "AWS::EC2::Snapshot",
+                        "ARN": "arn:aws:ec2:eu-west-1::snapshot/snap-2"}]),
+            ),
+            (
+                "appconfigdata",
+                "StartConfigurationSession",
+                json!({"ApplicationIdentifier": "a", "EnvironmentIdentifier": "e",
+                       "ConfigurationProfileIdentifier": "c"}),
+                json!({}),
+                json!([{"accountId": "111122223333", "type": "AWS::AppConfig::Configuration",
+                        "ARN": "arn:aws:appconfig:eu-west-1:111122223333:application/a/environment/e/configuration/c"}]),
+            ),
+            (
+                "events",
+                "PutEvents",
+                json!({"Entries": [{"Source": "s"}, {"EventBusName": "b"}, {"EventBusName": "default"}]}),
+                json!({}),
+                json!([{"type": "AWS::Events::EventBus",
+                        "ARN": "arn:aws:events:eu-west-1:111122223333:event-bus/default"},
+                       {"type": "AWS::Events::EventBus",
+                        "ARN": "arn:aws:events:eu-west-1:111122223333:event-bus/b"}]),
+            ),
+            (
+                "events",
+                "PutPartnerEvents",
+                json!({"Entries": [{"Source": "aws.partner/example.com/x"}]}),
+                json!({}),
+                json!([{"type": "AWS::Events::EventSource",
+                        "ARN": "arn:aws:events:eu-west-1::event-source/aws.partner/example.com/x"}]),
+            ),
+            (
+                "keyspaces",
+                "CreateTable",
+                json!({"keyspaceName": "k", "tableName": "t"}),
+                json!({}),
+                json!([{"accountId": "111122223333", "type": "AWS::Cassandra::Table",
+                        "ARN": "arn:aws:cassandra:eu-west-1:111122223333:/keyspace/k/table/t"}]),
+            ),
+            (
+                "verifiedpermissions",
+                "IsAuthorized",
+                json!({"policyStoreId": "p"}),
+                json!({}),
+                json!([{"accountId": "111122223333", "type": "AWS::VerifiedPermissions::PolicyStore",
+                        "ARN": "arn:aws:verifiedpermissions::111122223333:policy-store/p"}]),
+            ),
+            (
+                "swf",
+                "StartWorkflowExecution",
+                json!({"domain": "d"}),
+                json!({}),
+                json!([{"accountId": "111122223333", "type": "AWS::SWF::Domain",
+                        "ARN": "arn:aws:swf:eu-west-1:111122223333:/domain/d"}]),
             ),
             (
                 "dynamodbstreams",

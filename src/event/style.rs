@@ -37,7 +37,9 @@ pub(super) enum Blobs {
 /// that answer by themselves, not from behind API Gateway.
 const LOWER_FIRST: &[&str] = &[
     "account",
+    "appconfigdata",
     "backup",
+    "chime-sdk-voice",
     "dlm",
     "ebs",
     "efs",
@@ -54,6 +56,7 @@ const LOWER_FIRST: &[&str] = &[
     "pinpoint-email",
     "pipes",
     "polly",
+    "quicksight",
     "rbin",
     "sagemaker-featurestore-runtime",
     "sagemaker-metrics",
@@ -70,7 +73,7 @@ const LOWER_FIRST_OPERATIONS: &[(&str, &str)] = &[("rum", "PutRumEvents")];
 const WIRE_OPERATIONS: &[(&str, &str)] = &[("account", "Region")];
 
 /// Services that speak JSON and yet write names as on the wire.
-const WIRE: &[&str] = &["application-insights", "ce"];
+const WIRE: &[&str] = &["application-insights", "budgets", "ce"];
 
 /// REST services with names of their own that answer by themselves.
 const NOT_FRONTED: &[&str] = &[
@@ -92,6 +95,7 @@ const NOT_FRONTED: &[&str] = &[
 const DATES: &[(&str, Dates)] = &[
     ("apigatewayv2", Dates::IsoAsSent),
     ("apprunner", Dates::NoComma),
+    ("chime-sdk-voice", Dates::IsoAsSent),
     ("dataexchange", Dates::EpochMillis),
     ("elasticache", Dates::NoComma),
     ("elb", Dates::NoComma),
@@ -103,6 +107,7 @@ const DATES: &[(&str, Dates)] = &[
     ("redshift", Dates::NoComma),
     ("rolesanywhere", Dates::IsoAsSent),
     ("route53", Dates::NoComma),
+    ("swf", Dates::NoComma),
     ("transcribe", Dates::Iso),
 ];
 
@@ -113,6 +118,7 @@ const HIDDEN_TEXTS: &[(&str, &str)] = &[
     ("apigateway", STARS),
     ("apigatewayv2", STARS),
     ("athena", "HIDDEN_FOR_SECURITY_REASONS"),
+    ("eks-auth", HIDDEN),
     ("iotevents", HIDDEN),
     ("iotevents-data", HIDDEN),
     ("organizations", "****"),

@@ -11,8 +11,6 @@ use crate::aws::route::Call;
 /// Operations: (botocore's name of the service, operations, a member whose presence makes it so).
 #[rustfmt::skip]
 const OPERATIONS: &[(&str, &str, Option<&str>)] = &[
-    // EventBridge events as such: no management event, and facts 6.4 have no type of data event for a bus.
-    ("events", "PutEvents PutPartnerEvents", None),
     // AWS IoT Developer Guide, "Log AWS IoT API calls using CloudTrail": the device side's data plane is not logged.
     ("iot-data", "DeleteConnection GetRetainedMessage ListRetainedMessages Publish", None),
     // Lake Formation Developer Guide, "Security event logging": high-volume data plane operations.
@@ -77,7 +75,7 @@ mod tests {
         for (service, operation, params, logged) in [
             ("logs", "PutLogEvents", json!({}), false),
             ("logs", "CreateLogStream", json!({}), true),
-            ("events", "PutEvents", json!({}), false),
+            ("events", "PutEvents", json!({}), true),
             ("events", "PutRule", json!({}), true),
             ("sns", "Publish", json!({"PhoneNumber": "+15550100"}), false),
             ("sns", "Publish", json!({"TopicArn": "t"}), true),

@@ -206,7 +206,6 @@ impl<'d, 'b> Maker<'d, 'b> {
                     None
                 }
                 Location::Body if self.is_rest() && input.payload.is_some() => self.payload(member),
-                Location::Body if member.json_value => Some(self.document()),
                 Location::Body => self.value(member, DEPTH),
                 Location::Uri | Location::QueryString | Location::Header => {
                     self.in_head(member, location)
@@ -238,7 +237,7 @@ impl<'d, 'b> Maker<'d, 'b> {
             Place::Anywhere
         };
         if member.json_value {
-            return Some(self.document());
+            return Some(self.document().to_string().into());
         }
         match self.kind(member.shape) {
             Kind::String if likely(&member.name).is_some() && !self.dice.once_in(4) => {
@@ -302,11 +301,7 @@ impl<'d, 'b> Maker<'d, 'b> {
                     {
                         continue;
                     }
-                    let value = match member.json_value {
-                        true => Some(self.document()),
-                        false => self.value(member, depth),
-                    };
-                    if let Some(value) = value {
+                    if let Some(value) = self.value(member, depth) {
                         params.insert(member.name.to_string(), value);
                     }
                 }
@@ -493,11 +488,7 @@ impl Writer<'_> {
     fn json_members(&self, structure: &'static Structure, params: &Params) -> Value {
         let members = params.iter().map(|(name, value)| {
             let member = structure.member(name).unwrap();
-            let value = match member.json_value {
-                true => value.to_string().into(),
-                false => self.json_value(member, value),
-            };
-            (member.wire().to_owned(), value)
+            (member.wire().to_owned(), self.json_value(member, value))
         });
         Value::Object(members.collect())
     }
@@ -710,7 +701,7 @@ impl Writer<'_> {
                 }
                 Location::Header => {
                     let text = match (self.kind(member.shape), value) {
-                        _ if member.json_value => STANDARD.encode(value.to_string()),
+                        (_, Value::String(text)) if member.json_value => STANDARD.encode(text),
                         (Kind::List { element, .. }, Value::Array(items)) => {
                             let items = items
                                 .iter()
