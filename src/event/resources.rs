@@ -20,6 +20,8 @@ pub(super) struct Place<'a> {
 /// already is taken as it is. Some services leave the type out.
 #[rustfmt::skip]
 const BY_MEMBER: &[(&str, &str, &str, &str, Option<&str>)] = &[
+    ("cloudfront-keyvaluestore", "*", "KvsARN", "cloudfront:key-value-store/",
+        Some("AWS::CloudFront::KeyValueStore")),
     ("cloudtrail-data", "*", "channelArn", "cloudtrail:channel/", Some("AWS::CloudTrail::Channel")),
     ("codecommit", "*", "repositoryName", "codecommit:", Some("AWS::CodeCommit::Repository")),
     ("codecommit", "*", "repositoryNames", "codecommit:", Some("AWS::CodeCommit::Repository")),
@@ -55,6 +57,25 @@ const BY_MEMBER: &[(&str, &str, &str, &str, Option<&str>)] = &[
     ("swf", "*", "domain", "swf:/domain/", Some("AWS::SWF::Domain")),
 ];
 
+/// ARNs that are made of several members, or in a way of their own: (service, operations, type, ARN after the partition).
+/// A member in braces may lie in another, `{outer.inner}`; without one of them there is no resource.
+#[rustfmt::skip]
+const BY_TEMPLATE: &[(&str, &str, &str, &str)] = &[
+    ("appconfigdata", "*", "AWS::AppConfig::Configuration",
+        "appconfig:{region}:{account}:application/{ApplicationIdentifier}/environment/{EnvironmentIdentifier}\
+         /configuration/{ConfigurationProfileIdentifier}"),
+    ("ebs", "*", "AWS::EC2::Snapshot", "ec2:{region}::snapshot/{FirstSnapshotId}"),
+    ("ebs", "*", "AWS::EC2::Snapshot", "ec2:{region}::snapshot/{SecondSnapshotId}"),
+    ("ebs", "*", "AWS::EC2::Snapshot", "ec2:{region}::snapshot/{SnapshotId}"),
+    ("keyspaces", "CreateKeyspace DeleteKeyspace GetKeyspace UpdateKeyspace", "AWS::Cassandra::Keyspace",
+        "cassandra:{region}:{account}:/keyspace/{keyspaceName}/"),
+    ("keyspaces", "*", "AWS::Cassandra::Table",
+        "cassandra:{region}:{account}:/keyspace/{keyspaceName}/table/{tableName}"),
+    ("rum", "*", "AWS::RUM::AppMonitor", "rum:{region}:{account}:appmonitor/{AppMonitorDetails.name}"),
+    ("verifiedpermissions", "*", "AWS::VerifiedPermissions::PolicyStore",
+        "verifiedpermissions::{account}:policy-store/{policyStoreId}"),
+];
+
 /// Whether the resources of a service's calls may stand in the answer alone.
 pub(super) fn may_be_answered(service: &str) -> bool {
     service == "kms" || BY_MEMBER.iter().any(|(id, ..)| *id == service)
@@ -72,19 +93,6 @@ pub(super) fn resources(
         "s3" => bucket_and_object(operation, params, place),
         "kms" => kms(params, answer, place),
         "sts" if operation.starts_with("AssumeRole") => assumed(params),
-        "ebs" => {
-            let members = ["FirstSnapshotId", "SecondSnapshotId", "SnapshotId"];
-            let ids = members.into_iter().filter_map(|name| text(params, name));
-            let arn = |id| {
-                format!(
-                    "arn:{}:ec2:{}::snapshot/{id}",
-                    partition(place.region),
-                    place.region
-                )
-            };
-            let of = |id| resource(Some(place.account), Some("AWS::EC2::Snapshot"), arn(id));
-            ids.map(of).collect()
-        }
         "sqs" => {
             let of = |url: &str| {
                 let name = url.rsplit('/').next().unwrap_or(url);
@@ -107,43 +115,45 @@ pub(super) fn resources(
             }
         }
         "dynamodbstreams" => stream_and_table(params, place),
-        "cloudfront-keyvaluestore" => {
-            let of = |arn: &str| {
-                resource(
-                    Some(place.account),
-                    Some("AWS::CloudFront::KeyValueStore"),
-                    arn.to_owned(),
-                )
-            };
-            text(params, "KvsARN").map(of).into_iter().collect()
-        }
-        "appconfigdata" => configuration(params, place).into_iter().collect(),
         "events" => buses(operation, params, place),
-        "keyspaces" => keyspace(params, place).into_iter().collect(),
-        "rum" => {
-            let monitor = params
-                .get("AppMonitorDetails")
-                .and_then(|it| it.get("name"));
-            let name = monitor.and_then(Value::as_str);
-            let of = |name| {
-                let arn = arn("rum", place, "appmonitor/", name);
-                resource(Some(place.account), Some("AWS::RUM::AppMonitor"), arn)
-            };
-            name.map(of).into_iter().collect()
+        id => {
+            let named = by_template(id, operation, params, place);
+            let more = by_member(id, operation, params, answer, place);
+            named.into_iter().chain(more).collect()
         }
-        "verifiedpermissions" => {
-            let of = |id| {
-                let (partition, account) = (partition(place.region), place.account);
-                let arn =
-                    format!("arn:{partition}:verifiedpermissions::{account}:policy-store/{id}");
-                let kind = "AWS::VerifiedPermissions::PolicyStore";
-                resource(Some(account), Some(kind), arn)
-            };
-            let id = text(params, "policyStoreId");
-            id.map(of).into_iter().collect()
-        }
-        id => by_member(id, operation, params, answer, place),
     }
+}
+
+fn by_template(id: &str, operation: &str, params: &Params, place: Place<'_>) -> Vec<Resource> {
+    let rows = BY_TEMPLATE
+        .iter()
+        .filter(|(service, names, ..)| *service == id && catalog::lists(names, operation));
+    let of = |(_, _, kind, template): &(&str, &str, &str, &str)| {
+        let arn = format!(
+            "arn:{}:{}",
+            partition(place.region),
+            filled(template, params, place)?
+        );
+        Some(resource(Some(place.account), Some(kind), arn))
+    };
+    rows.filter_map(of).collect()
+}
+
+/// A template with its braces filled; `None` where a member is missing.
+fn filled(template: &str, params: &Params, place: Place<'_>) -> Option<String> {
+    let mut parts = template.split(['{', '}']);
+    let mut text = parts.next()?.to_owned();
+    // A name and what follows it by turns.
+    while let (Some(name), Some(after)) = (parts.next(), parts.next()) {
+        text += match (name, name.split_once('.')) {
+            ("region", _) => place.region,
+            ("account", _) => place.account,
+            (_, Some((outer, inner))) => params.get(outer)?.get(inner)?.as_str()?,
+            (member, None) => self::text(params, member)?,
+        };
+        text += after;
+    }
+    Some(text)
 }
 
 fn by_member(
@@ -236,17 +246,6 @@ fn table_of(statement: &str) -> Option<&str> {
     name.filter(|name| !name.is_empty())
 }
 
-/// AppConfig's configuration, named by three.
-fn configuration(params: &Params, place: Place<'_>) -> Option<Resource> {
-    let application = text(params, "ApplicationIdentifier")?;
-    let environment = text(params, "EnvironmentIdentifier")?;
-    let profile = text(params, "ConfigurationProfileIdentifier")?;
-    let name = format!("{application}/environment/{environment}/configuration/{profile}");
-    let arn = arn("appconfig", place, "application/", &name);
-    let kind = "AWS::AppConfig::Configuration";
-    Some(resource(Some(place.account), Some(kind), arn))
-}
-
 /// The buses that events are put on, each once, and the partner's sources; neither tells an account.
 fn buses(operation: &str, params: &Params, place: Place<'_>) -> Vec<Resource> {
     let entries = params.get("Entries").and_then(Value::as_array);
@@ -277,17 +276,6 @@ fn buses(operation: &str, params: &Params, place: Place<'_>) -> Vec<Resource> {
         }
     }
     resources
-}
-
-/// A keyspace of Amazon Keyspaces, or a table in it.
-fn keyspace(params: &Params, place: Place<'_>) -> Option<Resource> {
-    let keyspace = text(params, "keyspaceName")?;
-    let (kind, name) = match text(params, "tableName") {
-        Some(table) => ("AWS::Cassandra::Table", format!("{keyspace}/table/{table}")),
-        None => ("AWS::Cassandra::Keyspace", format!("{keyspace}/")),
-    };
-    let arn = arn("cassandra", place, "/keyspace/", &name);
-    Some(resource(Some(place.account), Some(kind), arn))
 }
 
 /// A stream and the table that it is of, since selectors of tables take its events too (facts 6.4). Of a stream's
@@ -470,7 +458,18 @@ mod tests {
 
     #[test]
     fn every_row_finds_an_operation_with_its_member() {
-        for (id, operations, member, ..) in BY_MEMBER {
+        let in_templates = BY_TEMPLATE
+            .iter()
+            .flat_map(|(id, operations, _, template)| {
+                // Every second part is a member's name, the outer one's before a dot.
+                let names = template.split(['{', '}']).skip(1).step_by(2);
+                let outer = names.map(|name| name.split('.').next().unwrap());
+                let members = outer.filter(|name| !["region", "account"].contains(name));
+                members.map(|member| (*id, *operations, member))
+            });
+        let by_member = BY_MEMBER.iter();
+        let by_member = by_member.map(|(id, operations, member, ..)| (*id, *operations, *member));
+        for (id, operations, member) in by_member.chain(in_templates) {
             let service = models().service(id).unwrap();
             let has = |shape| {
                 service
