@@ -4,7 +4,7 @@
 //! itself is opaque text here. How LookupEvents finds it is store/search.rs's matter.
 
 use std::collections::HashSet;
-use std::sync::atomic::Ordering;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use sqlx::{QueryBuilder, Sqlite};
@@ -83,6 +83,8 @@ pub(super) struct EventWriter {
     filler: Filler,
     waiting: Arc<Mutex<Vec<Pending>>>,
     turn: Arc<tokio::sync::Mutex<()>>,
+    /// The last to commit was one caller for itself.
+    was_alone: Arc<AtomicBool>,
 }
 
 #[derive(Debug)]
@@ -114,6 +116,7 @@ impl EventWriter {
             connections,
             waiting: Arc::default(),
             turn: Arc::default(),
+            was_alone: Arc::default(),
         }
     }
 
@@ -136,7 +139,9 @@ impl EventWriter {
     /// Commits what everyone waits for, and tells them.
     async fn commit(&self) {
         let waiting = std::mem::take(&mut *self.lock());
-        let mut outcomes = append(&self.connections, &self.filler, &waiting)
+        let is_alone = waiting.len() == 1;
+        let is_quiet = self.was_alone.swap(is_alone, Ordering::Relaxed) && is_alone;
+        let mut outcomes = append(&self.connections, &self.filler, &waiting, is_quiet)
             .await
             .map_err(Arc::new);
         for pending in waiting.into_iter().rev() {
@@ -236,11 +241,12 @@ impl Store {
     }
 }
 
-/// Stores what all callers in `waiting` bring in one transaction.
+/// Stores what all callers in `waiting` bring in one transaction; where it `is_quiet`, nobody else is about to.
 async fn append(
     connections: &Connections,
     filler: &Filler,
     waiting: &[Pending],
+    is_quiet: bool,
 ) -> Result<Vec<Appended>, Error> {
     let events: Vec<&NewEvent> = waiting.iter().flat_map(|pending| &pending.events).collect();
     if events.len() <= ROWS {
@@ -249,9 +255,9 @@ async fn append(
         let mut writing = connections.write().await?;
         let mut query = QueryBuilder::new("");
         let stored = insert(&mut query, &events).build().execute(&mut *writing);
-        let stored = match waiting {
-            [_] => soon(stored).await,
-            _ => stored.await,
+        let stored = match is_quiet {
+            true => soon(stored).await,
+            false => stored.await,
         };
         writing.note(&stored).await;
         drop(writing);

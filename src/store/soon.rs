@@ -18,8 +18,8 @@ const MOST: Duration = Duration::from_micros(300);
 /// Somebody looks; of the whole process, as the threads are.
 static LOOKING: AtomicBool = AtomicBool::new(false);
 
-/// The output of a statement that is over soon, and for which nobody else waits. What it needs, the connection above
-/// all, is to be had before.
+/// The output of a statement that is over soon and whose caller is likely the only one: under load the runtime's thread
+/// has better to do. What it needs, the connection above all, is to be had before.
 pub(super) async fn soon<F: Future>(statement: F) -> F::Output {
     let mut statement = pin!(statement);
     let mut is_sent = false;
