@@ -20,7 +20,7 @@ use super::text;
 const USUAL_MEMBERS: usize = 32;
 
 /// A document that is being read: some of its elements are open.
-struct Document<'d> {
+pub(super) struct Document<'d> {
     reader: Reader<&'d [u8]>,
     /// How many.
     open: usize,
@@ -28,7 +28,7 @@ struct Document<'d> {
 
 impl<'d> Document<'d> {
     /// The document with its root open.
-    fn open(document: &'d [u8]) -> Result<(Self, BytesStart<'d>), ParseError> {
+    pub(super) fn open(document: &'d [u8]) -> Result<(Self, BytesStart<'d>), ParseError> {
         let document = std::str::from_utf8(document).map_err(syntax)?;
         let mut reader = Reader::from_str(document.trim_start_matches('\u{feff}'));
         // `<a/>` comes as a start and an end, too.
@@ -39,7 +39,7 @@ impl<'d> Document<'d> {
     }
 
     /// Opens the next child of the element that is open last; `None` when that element ends.
-    fn child(&mut self) -> Result<Option<BytesStart<'d>>, ParseError> {
+    pub(super) fn child(&mut self) -> Result<Option<BytesStart<'d>>, ParseError> {
         self.child_or_text(|_| {})
     }
 
@@ -85,7 +85,7 @@ impl<'d> Document<'d> {
     }
 
     /// The text of the element that is open last, up to its end. The text of its children is not part of it.
-    fn text(&mut self) -> Result<Cow<'d, str>, ParseError> {
+    pub(super) fn text(&mut self) -> Result<Cow<'d, str>, ParseError> {
         let mut text = Cow::Borrowed("");
         let mut add = |more: Cow<'d, str>| {
             if text.is_empty() {
@@ -101,7 +101,7 @@ impl<'d> Document<'d> {
     }
 
     /// Reads up to the end of the element that is open last.
-    fn skip(&mut self) -> Result<(), ParseError> {
+    pub(super) fn skip(&mut self) -> Result<(), ParseError> {
         let outside = self.open.saturating_sub(1);
         while self.open > outside {
             self.child()?;
@@ -110,7 +110,7 @@ impl<'d> Document<'d> {
     }
 
     /// Reads what is left when the root has ended.
-    fn close(mut self) -> Result<(), ParseError> {
+    pub(super) fn close(mut self) -> Result<(), ParseError> {
         match self.child()? {
             None => Ok(()),
             Some(_) => Err(syntax("there are two root elements")),
@@ -124,7 +124,10 @@ fn is_called(element: &BytesStart<'_>, name: &str) -> bool {
 }
 
 /// The value of an attribute, by its name as written, prefix included.
-fn attribute(element: &BytesStart<'_>, name: &str) -> Result<Option<String>, ParseError> {
+pub(super) fn attribute(
+    element: &BytesStart<'_>,
+    name: &str,
+) -> Result<Option<String>, ParseError> {
     // Not checked for repeats, which takes quadratic time; the first counts.
     for attribute in element.attributes().with_checks(false) {
         let attribute = attribute.map_err(syntax)?;
