@@ -1,5 +1,7 @@
 //! A record's `resources`: which of a call's resources the service writes down, by ARN.
 
+use std::collections::HashSet;
+
 use percent_encoding::percent_decode_str;
 use serde_json::Value;
 
@@ -216,19 +218,17 @@ fn tables(params: &Params, place: Place<'_>) -> Vec<Resource> {
         .into_iter()
         .chain(statements)
         .filter_map(table_of);
-    let mut tables: Vec<Resource> = Vec::new();
-    for name in in_batch.chain(in_transaction).chain(in_statements) {
+    let mut seen = HashSet::new();
+    let names = in_batch.chain(in_transaction).chain(in_statements);
+    let of = |name: &str| {
         let arn = if name.starts_with("arn:") {
             name.to_owned()
         } else {
             arn("dynamodb", place, "table/", name)
         };
-        if tables.iter().all(|it| it.arn.as_ref() != Some(&arn)) {
-            let kind = Some("AWS::DynamoDB::Table");
-            tables.push(resource(Some(place.account), kind, arn));
-        }
-    }
-    tables
+        resource(Some(place.account), Some("AWS::DynamoDB::Table"), arn)
+    };
+    names.filter(|name| seen.insert(*name)).map(of).collect()
 }
 
 /// The table that a PartiQL statement is about: `SELECT * FROM "Music"."Index" WHERE …`, `UPDATE Music SET …`.
@@ -249,6 +249,7 @@ fn table_of(statement: &str) -> Option<&str> {
 /// The buses that events are put on, each once, and the partner's sources; neither tells an account.
 fn buses(operation: &str, params: &Params, place: Place<'_>) -> Vec<Resource> {
     let entries = params.get("Entries").and_then(Value::as_array);
+    let mut seen = HashSet::new();
     let mut resources: Vec<Resource> = Vec::new();
     for entry in entries.into_iter().flatten() {
         let member = |name: &str| entry.get(name).and_then(Value::as_str);
@@ -271,7 +272,7 @@ fn buses(operation: &str, params: &Params, place: Place<'_>) -> Vec<Resource> {
                 ("AWS::Events::EventSource", arn)
             }
         };
-        if resources.iter().all(|it| it.arn.as_ref() != Some(&arn)) {
+        if seen.insert(arn.clone()) {
             resources.push(resource(None, Some(kind), arn));
         }
     }
@@ -482,6 +483,17 @@ mod tests {
             });
             assert!(found, "{id} {operations} {member}");
         }
+    }
+
+    #[test]
+    fn the_tables_of_a_long_transaction_are_found_in_linear_time() {
+        let items = (0..20_000).map(|n| json!({"Put": {"TableName": format!("t{n}")}}));
+        let params = Params::from_iter([("TransactItems".to_owned(), items.collect())]);
+        let place = Place {
+            region: "eu-west-1",
+            account: "111122223333",
+        };
+        assert_eq!(tables(&params, place).len(), 20_000);
     }
 
     #[test]
