@@ -5,7 +5,6 @@
 //! what is tried out on one machine need not be paced.
 
 use serde::{Deserialize, Serialize};
-use serde_json::value::RawValue;
 
 use super::error::{Error, Result};
 use super::{Cx, Timestamp, page_after, page_token};
@@ -56,7 +55,7 @@ struct EventOutput {
     #[serde(skip_serializing_if = "Option::is_none")]
     username: Option<String>,
     resources: Vec<ResourceOutput>,
-    cloud_trail_event: Box<RawValue>,
+    cloud_trail_event: String,
 }
 
 #[derive(Debug, Serialize)]
@@ -370,7 +369,7 @@ mod tests {
                     name: name.to_owned(),
                 })
                 .into(),
-            record: RawValue::from_string(r#""{}""#.to_owned()).unwrap(),
+            record: "{}".to_owned(),
         };
         assert_eq!(
             serde_json::to_value(shown(row)).unwrap(),
