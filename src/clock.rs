@@ -3,7 +3,7 @@
 //! [`Clock`] runs with the machine's clock, shifted, or stands still. [`Ids`] makes ids, from a seed if one is given.
 //! Neither knows who asks.
 
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use chrono::{DateTime, TimeDelta, Utc};
 use rand::rngs::StdRng;
@@ -127,40 +127,67 @@ pub fn machine_time() -> DateTime<Utc> {
     Utc::now()
 }
 
+/// As many event ids in a row begin alike.
+const RUN: u32 = 64;
+
 /// A source of ids; clones share one stream. With a seed, the same calls get the same ids.
 #[derive(Clone, Debug)]
-pub struct Ids(Arc<Mutex<StdRng>>);
+pub struct Ids(Arc<Mutex<Stream>>);
+
+#[derive(Debug)]
+struct Stream {
+    rng: StdRng,
+    /// The first bytes of event ids, and for how many more.
+    run: ([u8; 2], u32),
+}
 
 impl Ids {
     /// Unpredictable ids.
     pub fn random() -> Self {
-        Self(Arc::new(Mutex::new(rand::make_rng())))
+        Self::of(rand::make_rng())
     }
 
     pub fn seeded(seed: u64) -> Self {
-        Self(Arc::new(Mutex::new(StdRng::seed_from_u64(seed))))
+        Self::of(StdRng::seed_from_u64(seed))
+    }
+
+    fn of(rng: StdRng) -> Self {
+        let run = ([0; 2], 0);
+        Self(Arc::new(Mutex::new(Stream { rng, run })))
     }
 
     /// A version 4 UUID.
     pub fn uuid(&self) -> Uuid {
         let mut bytes = [0; 16];
-        self.fill(&mut bytes);
+        self.stream().rng.fill(&mut bytes);
+        uuid::Builder::from_random_bytes(bytes).into_uuid()
+    }
+
+    /// The same for an event, which differs from those of the events before it by 106 bits instead of 122. They begin
+    /// alike, so that the events that are stored together stand together in an index of their ids too: else each would
+    /// have a page of it written, and a call half of all that is written for it.
+    pub fn event_id(&self) -> Uuid {
+        let mut bytes = [0; 16];
+        let mut stream = self.stream();
+        stream.rng.fill(&mut bytes);
+        stream.run = match stream.run {
+            (_, 0) => ([bytes[0], bytes[1]], RUN - 1),
+            (first, left) => (first, left - 1),
+        };
+        bytes[..2].copy_from_slice(&stream.run.0);
         uuid::Builder::from_random_bytes(bytes).into_uuid()
     }
 
     /// `length` characters out of `alphabet`, which is ASCII.
     pub fn text(&self, length: usize, alphabet: &[u8]) -> String {
-        let mut rng = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        let rng = &mut self.stream().rng;
         (0..length)
             .map(|_| char::from(alphabet[rng.random_range(0..alphabet.len())]))
             .collect()
     }
 
-    fn fill(&self, bytes: &mut [u8]) {
-        self.0
-            .lock()
-            .unwrap_or_else(PoisonError::into_inner)
-            .fill(bytes);
+    fn stream(&self) -> MutexGuard<'_, Stream> {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
 
@@ -177,6 +204,8 @@ pub mod alphabet {
 
 #[cfg(test)]
 mod tests {
+    use std::collections::HashSet;
+
     use super::*;
 
     #[test]
@@ -211,5 +240,19 @@ mod tests {
         };
         assert_eq!(draw(), draw());
         assert_ne!(Ids::random().uuid(), Ids::random().uuid());
+    }
+
+    #[test]
+    fn event_ids_begin_alike_for_a_while() {
+        let ids = Ids::seeded(7);
+        let drawn: Vec<Uuid> = (0..4 * RUN).map(|_| ids.event_id()).collect();
+        assert!(drawn.iter().all(|id| id.get_version_num() == 4));
+        let beginnings = |ids: &[Uuid]| {
+            let first = ids.iter().map(|id| [id.as_bytes()[0], id.as_bytes()[1]]);
+            first.collect::<HashSet<_>>().len()
+        };
+        assert_eq!(beginnings(&drawn), 4);
+        assert!(drawn.chunks(RUN as usize).all(|run| beginnings(run) == 1));
+        assert_eq!(drawn.iter().collect::<HashSet<_>>().len(), drawn.len());
     }
 }

@@ -33,7 +33,7 @@ pub(super) async fn import(State(app): State<Arc<App>>, request: Request) -> Res
             account: &default_account,
             region: &app.config.region,
             event_version: &app.config.event_version,
-            event_id: app.ids.uuid().to_string(),
+            event_id: app.ids.event_id().to_string(),
         };
         let event = supplied::complete(record, &setting);
         events

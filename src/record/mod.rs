@@ -272,7 +272,7 @@ impl Recorder {
             time: now,
             source_ip: seen.peer,
             request_id: request_id.unwrap_or_else(|| self.ids.uuid().to_string()),
-            event_id: self.ids.uuid().to_string(),
+            event_id: self.ids.event_id().to_string(),
             region,
             account: principal.recipient().unwrap_or(&seen.default_account),
             tls: None,
@@ -291,7 +291,7 @@ impl Recorder {
             None => events.push(event),
             Some(owner) => {
                 let ids = SharedIds {
-                    owners_event_id: self.ids.uuid().to_string(),
+                    owners_event_id: self.ids.event_id().to_string(),
                     shared_event_id: self.ids.uuid().to_string(),
                 };
                 events.extend(shared::with_owner(event, &principal, owner, ids));
