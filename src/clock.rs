@@ -165,7 +165,7 @@ impl Ids {
 
     /// The same for an event, which differs from those of the events before it by 106 bits instead of 122. They begin
     /// alike, so that the events that are stored together stand together in an index of their ids too: else each would
-    /// have a page of it written, and a call half of all that is written for it.
+    /// have a page of it written, which was half of all that was written for a call.
     pub fn event_id(&self) -> Uuid {
         let mut bytes = [0; 16];
         let mut stream = self.stream();
