@@ -112,6 +112,7 @@ const MIGRATIONS: &[(i64, &str, &str)] = &[
     (8, "content", include_str!("../../migrations/0008_content.sql")),
     (9, "slot", include_str!("../../migrations/0009_slot.sql")),
     (10, "forget", include_str!("../../migrations/0010_forget.sql")),
+    (11, "fill", include_str!("../../migrations/0011_fill.sql")),
 ];
 
 /// Version and name of every migration, in order.
