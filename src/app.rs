@@ -132,7 +132,6 @@ impl App {
     /// Opens the data folder and builds the server. `address` is where callers find it: `http://127.0.0.1:4580`.
     pub async fn open(config: Config, address: &str) -> anyhow::Result<Arc<Self>> {
         let clock = config.time.map_or_else(Clock::running, Clock::frozen);
-        let ids = config.seed.map_or_else(Ids::random, Ids::seeded);
         let folder = Folder::open(&config)?;
         let lifetime = match (&config.data_dir, config.durability) {
             (Some(_), Durability::Full) => Lifetime::Synced,
@@ -143,6 +142,14 @@ impl App {
         let store = Store::open(&database, lifetime)
             .await
             .with_context(|| format!("cannot open the database {}", database.display()))?;
+        let ids = match config.seed {
+            None => Ids::random(),
+            Some(seed) => {
+                // Other ones after a restart: an event whose id is there already would not be stored.
+                let newest = store.event_newest().await;
+                Ids::seeded(seed ^ newest.context("cannot read the events")?.cast_unsigned())
+            }
+        };
         if lifetime == Lifetime::Synced {
             folder.sync().with_context(|| {
                 format!("cannot sync the data folder {}", folder.path.display())

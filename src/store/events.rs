@@ -233,6 +233,13 @@ impl Store {
             .await
     }
 
+    /// The id of the event that was stored last; 0 where there is none.
+    pub async fn event_newest(&self) -> Result<i64, Error> {
+        sqlx::query_scalar("select coalesce(max(id), 0) from event")
+            .fetch_one(&mut *self.connections.read().await?)
+            .await
+    }
+
     /// How many events are stored.
     pub async fn event_count(&self) -> Result<i64, Error> {
         sqlx::query_scalar("select count(*) from event")

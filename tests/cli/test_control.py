@@ -190,3 +190,19 @@ def test_two_seeded_runs_write_the_same_bytes(start):
         return key, s3.get_object(Bucket="logs", Key=key)["Body"].read()
 
     assert run() == run()
+
+
+def test_a_seeded_run_in_a_kept_folder_loses_no_event(start, tmp_path):
+    def run(name):
+        server = start("--seed", "7", "--data-dir", str(tmp_path))
+        trails = server.client("cloudtrail")
+        for _ in range(3):
+            getattr(trails, name)()
+        ids = [event["EventId"] for event in trails.lookup_events()["Events"]]
+        assert server.stop() == 0
+        return ids
+
+    assert len(run("list_trails")) == 3
+    # Those, the lookup that showed them, and as many again.
+    both = run("describe_trails")
+    assert len(both) == len(set(both)) == 7
