@@ -4,11 +4,11 @@
 //! itself is opaque text here. How LookupEvents finds it is store/search.rs's matter.
 
 use std::collections::HashSet;
-use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::atomic::{AtomicU32, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use sqlx::{QueryBuilder, Sqlite};
-use tokio::sync::oneshot::{self, error::TryRecvError};
+use tokio::sync::oneshot;
 
 use super::connections::{Batch, Connections};
 use super::search::Filler;
@@ -19,6 +19,8 @@ use crate::event::NamedResource;
 
 /// Rows of one `insert`: SQLite allows 32,766 parameters a statement, and an event takes 15.
 const ROWS: usize = 2_000;
+/// After so many commits of one caller each, the next one is alone too: under load half of the commits are of one.
+const QUIET: u32 = 8;
 
 /// An event to be stored.
 #[derive(Clone, Debug)]
@@ -75,16 +77,30 @@ pub struct ExportFilter {
     pub until_ms: Option<i64>,
 }
 
-/// Stores events for many callers at once: whoever gets the turn commits for all that wait, and the others find their
-/// answer when they get it. No task of its own: a lone caller pays for no hand-over.
+/// Stores events for many callers at once. The first one commits for itself: a lone caller pays for no hand-over. Those
+/// who come meanwhile wait for a task that commits for all that wait, again and again until nobody does: so the database
+/// is never idle for want of a caller whose turn it is.
 #[derive(Clone, Debug)]
 pub(super) struct EventWriter {
     connections: Connections,
     filler: Filler,
-    waiting: Arc<Mutex<Vec<Pending>>>,
-    turn: Arc<tokio::sync::Mutex<()>>,
-    /// The last to commit was one caller for itself.
-    was_alone: Arc<AtomicBool>,
+    queue: Arc<Mutex<Queue>>,
+    /// So many of the last commits were of one caller each.
+    alone: Arc<AtomicU32>,
+}
+
+#[derive(Debug, Default)]
+struct Queue {
+    waiting: Vec<Pending>,
+    /// Somebody has the [`Turn`].
+    is_taken: bool,
+}
+
+/// The turn to commit for all that wait. Dropped before it is over, they are abandoned.
+#[derive(Debug)]
+struct Turn {
+    queue: Arc<Mutex<Queue>>,
+    is_over: bool,
 }
 
 #[derive(Debug)]
@@ -114,33 +130,54 @@ impl EventWriter {
         Self {
             filler: Filler::open(connections.clone()),
             connections,
-            waiting: Arc::default(),
-            turn: Arc::default(),
-            was_alone: Arc::default(),
+            queue: Arc::default(),
+            alone: Arc::default(),
         }
     }
 
     async fn append(&self, events: Vec<NewEvent>) -> Result<Appended, AppendError> {
-        let (done, mut committed) = oneshot::channel();
-        self.lock().push(Pending { events, done });
-        let _turn = self.turn.lock().await;
-        let outcome = match committed.try_recv() {
-            // Nothing of this caller's waits any more: the others have their turns to come.
-            Ok(outcome) => outcome,
-            Err(TryRecvError::Closed) => return Err(AppendError::Abandoned),
-            Err(TryRecvError::Empty) => {
-                self.commit().await;
-                committed.try_recv().map_err(|_| AppendError::Abandoned)?
+        let (done, committed) = oneshot::channel();
+        if let Some(mut turn) = self.wait(Pending { events, done }) {
+            if let Some(waiting) = turn.next() {
+                self.commit(waiting).await;
             }
-        };
-        outcome.map_err(AppendError::Database)
+            if let Some(waiting) = turn.next() {
+                tokio::spawn(self.clone().commit_all(turn, waiting));
+            }
+        }
+        committed
+            .await
+            .map_err(|_| AppendError::Abandoned)?
+            .map_err(AppendError::Database)
     }
 
-    /// Commits what everyone waits for, and tells them.
-    async fn commit(&self) {
-        let waiting = std::mem::take(&mut *self.lock());
-        let is_alone = waiting.len() == 1;
-        let is_quiet = self.was_alone.swap(is_alone, Ordering::Relaxed) && is_alone;
+    /// Has events wait for a commit: the caller's own, where it gets the turn.
+    fn wait(&self, pending: Pending) -> Option<Turn> {
+        let mut queue = lock(&self.queue);
+        queue.waiting.push(pending);
+        let is_taken = std::mem::replace(&mut queue.is_taken, true);
+        (!is_taken).then(|| Turn {
+            queue: Arc::clone(&self.queue),
+            is_over: false,
+        })
+    }
+
+    async fn commit_all(self, mut turn: Turn, waiting: Vec<Pending>) {
+        let mut next = Some(waiting);
+        while let Some(waiting) = next {
+            self.commit(waiting).await;
+            next = turn.next();
+        }
+    }
+
+    /// Commits what all in `waiting` bring, and tells them.
+    async fn commit(&self, waiting: Vec<Pending>) {
+        let alone = match waiting.len() {
+            1 => self.alone.load(Ordering::Relaxed).saturating_add(1),
+            _ => 0,
+        };
+        self.alone.store(alone, Ordering::Relaxed);
+        let is_quiet = alone >= QUIET;
         let mut outcomes = append(&self.connections, &self.filler, &waiting, is_quiet)
             .await
             .map_err(Arc::new);
@@ -153,10 +190,30 @@ impl EventWriter {
             let _ = pending.done.send(outcome);
         }
     }
+}
 
-    fn lock(&self) -> MutexGuard<'_, Vec<Pending>> {
-        self.waiting.lock().unwrap_or_else(PoisonError::into_inner)
+impl Turn {
+    /// What waits by now. The turn is over where nothing does.
+    fn next(&mut self) -> Option<Vec<Pending>> {
+        let mut queue = lock(&self.queue);
+        queue.is_taken = !queue.waiting.is_empty();
+        self.is_over = !queue.is_taken;
+        queue.is_taken.then(|| std::mem::take(&mut queue.waiting))
     }
+}
+
+impl Drop for Turn {
+    fn drop(&mut self) {
+        if !self.is_over {
+            let mut queue = lock(&self.queue);
+            queue.is_taken = false;
+            queue.waiting.clear();
+        }
+    }
+}
+
+fn lock(queue: &Mutex<Queue>) -> MutexGuard<'_, Queue> {
+    queue.lock().unwrap_or_else(PoisonError::into_inner)
 }
 
 impl Store {
