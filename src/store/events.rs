@@ -11,7 +11,7 @@ use sqlx::{QueryBuilder, Sqlite};
 use tokio::sync::oneshot;
 
 use super::connections::{Batch, Connections};
-use super::search::Filler;
+use super::filling::Filler;
 use super::soon::soon;
 use super::trails::{self, NewTrail};
 use super::{Error, Store, is_unique_violation};

@@ -14,6 +14,7 @@ mod embedded;
 mod empty;
 mod event_bus;
 mod events;
+mod filling;
 mod identities;
 mod known;
 mod organizations;
@@ -113,6 +114,7 @@ const MIGRATIONS: &[(i64, &str, &str)] = &[
     (9, "slot", include_str!("../../migrations/0009_slot.sql")),
     (10, "forget", include_str!("../../migrations/0010_forget.sql")),
     (11, "fill", include_str!("../../migrations/0011_fill.sql")),
+    (12, "blocks", include_str!("../../migrations/0012_blocks.sql")),
 ];
 
 /// Version and name of every migration, in order.

@@ -63,6 +63,7 @@ mod tests {
 
     use super::*;
     use crate::event::NamedResource;
+    use crate::store::filling::fill;
     use crate::store::search::tests::everything;
     use crate::store::{Due, Lifetime, NewEvent, Slot};
 
@@ -152,12 +153,8 @@ mod tests {
             .await
             .unwrap();
         let hundreds = Arc::new(AtomicU64::new(0));
+        fill(&store.connections, count).await.unwrap();
         let mut writing = store.connections.write().await.unwrap();
-        sqlx::query("insert or replace into search_progress (one, last_event) values (1, $1)")
-            .bind(count)
-            .execute(&mut *writing)
-            .await
-            .unwrap();
         let counted = Arc::clone(&hundreds);
         let mut handle = writing.lock_handle().await.unwrap();
         handle.set_progress_handler(100, move || {

@@ -1,29 +1,26 @@
 //! What LookupEvents finds, by page.
 //!
-//! The table of what events are found by is filled in behind them, a batch at a time (migrations/0007_search.sql): an
-//! event has seven rows and more in it, which nobody who makes a call waits for. A page is taken from that table and
+//! The table of what events are found by is filled in behind them (store/filling.rs). A page is taken from that table and
 //! from the rows of the events that are not in it yet, in one statement, so none is missed and none is shown twice.
 
 use std::cmp::Reverse;
 
-use sqlx::{QueryBuilder, Row};
-use tokio::sync::watch;
-use tracing::error;
+use sqlx::{QueryBuilder, Row, Sqlite};
 
-use super::connections::Connections;
+use super::filling::SEPARATOR;
 use super::{Error, Store};
 use crate::event::NamedResource;
-
-/// As many events may wait to be filled in: what a search reads row by row.
-const TAIL: i64 = 128;
-/// As many are filled in at a time, while others wait to write.
-const BATCH: i64 = 1_000;
 
 /// A page comes in so many parts: to put a page's text together takes hundreds of KB at times, and pages of memory that
 /// are given back and fetched anew for each.
 const PARTS: u32 = 4;
-/// Stands between the texts of a part, as `char(30)`. None has it: no JSON does.
-const SEPARATOR: char = '\u{1e}';
+/// [`second`] in SQL, of an event `e`.
+const SECOND: &str = "e.time_ms - e.time_ms % 1000";
+
+/// A time in whole seconds, as `search` has it.
+fn second(time_ms: i64) -> i64 {
+    time_ms - time_ms % 1000
+}
 
 /// A stored event, as LookupEvents answers with it.
 #[derive(Clone, Debug)]
@@ -106,61 +103,6 @@ impl EventAttribute {
     }
 }
 
-/// Has what events are found by filled in, by a task of its own that ends with the last clone.
-#[derive(Clone, Debug)]
-pub(super) struct Filler(watch::Sender<i64>);
-
-impl Filler {
-    pub(super) fn open(connections: Connections) -> Self {
-        let (asked, mut newest) = watch::channel(0);
-        tokio::spawn(async move {
-            while newest.changed().await.is_ok() {
-                let newest = *newest.borrow_and_update();
-                if let Err(error) = fill(&connections, newest).await {
-                    // Until the next batch does, searches take longer.
-                    error!("cannot fill in what events are found by: {error}");
-                }
-            }
-        });
-        Self(asked)
-    }
-
-    /// The event `newest` has been stored. Wakes nobody unless enough have come together.
-    pub(super) fn stored(&self, newest: i64) {
-        self.0.send_if_modified(|asked| {
-            let ahead = newest - *asked;
-            // Ids begin anew after a reset.
-            if !(0..TAIL).contains(&ahead) {
-                *asked = newest;
-            }
-            ahead >= TAIL
-        });
-    }
-}
-
-/// Fills in the next batch ($2) of events up to one ($1), but never beyond the last event: that may be an earlier one by
-/// now. `max(id)` stands alone, for only then SQLite finds it without reading every row.
-const FILL: &str = "
-    insert or replace into search_progress (one, last_event)
-    select 1, min(last, filled + $2)
-    from (select min(coalesce((select max(id) from event), 0), $1) as last,
-                 coalesce((select last_event from search_progress), 0) as filled)
-    where filled < last";
-
-/// Fills in up to the event `newest`, and gives others the turn to write in between.
-async fn fill(connections: &Connections, newest: i64) -> Result<(), Error> {
-    loop {
-        let filled = sqlx::query(FILL)
-            .bind(newest)
-            .bind(BATCH)
-            .execute(&mut *connections.write().await?)
-            .await?;
-        if filled.rows_affected() == 0 {
-            return Ok(());
-        }
-    }
-}
-
 /// Adds the events of a part: three texts of each.
 fn add_rows(rows: &mut Vec<EventRow>, part: Option<&str>) -> Result<(), Error> {
     let mut texts = part.into_iter().flat_map(|part| part.split(SEPARATOR));
@@ -205,6 +147,7 @@ impl EventRow {
 
 impl Store {
     /// Management events that match `filter`, newest first, from after the (`time_ms`, `id`) of an earlier page's end.
+    /// Times count by their seconds, as CloudTrail tells them: of events of one second the last stored is the newest.
     pub async fn event_page(
         &self,
         filter: &EventFilter,
@@ -216,6 +159,7 @@ impl Store {
         let value = attribute.map_or("", EventAttribute::value);
         // A page that goes on ends before what the earlier one ended with; the first one ends before nothing.
         let (before_ms, before) = after.unwrap_or((i64::MAX, i64::MAX));
+        let before_ms = second(before_ms);
         let is_in_table = number >= 0;
 
         // A page comes as one row: each row is a message between threads, and each column of it a copy. JSON goes in it as
@@ -223,14 +167,26 @@ impl Store {
         // join: it would look through all events for those of the page.
         let mut query = QueryBuilder::new("with found (time_ms, id) as (");
         if is_in_table {
-            query
-                .push("select * from (select distinct time_ms, event from search where account = ");
-            query.push_bind(&filter.account).push(" and region = ");
-            query.push_bind(&filter.region).push(" and attribute = ");
-            query
-                .push_bind(number)
-                .push(" and value = ")
-                .push_bind(value);
+            // Blocks and what is in them come the newest first, so no more are read than make a page: each has an event
+            // at least. But for the first one, whose later events were on the page before; and the oldest events of a
+            // block may have been forgotten.
+            let key = |query: &mut QueryBuilder<Sqlite>| {
+                query
+                    .push("select time_ms, event, coalesce(events, event) as events from search where account = ")
+                    .push_bind(&filter.account)
+                    .push(" and region = ")
+                    .push_bind(&filter.region)
+                    .push(" and attribute = ")
+                    .push_bind(number)
+                    .push(" and value = ")
+                    .push_bind(value);
+            };
+            query.push("select * from (select block.time_ms, in_block.value from (select * from (");
+            key(&mut query);
+            query.push(" and time_ms = ").push_bind(before_ms);
+            query.push(" and event >= ").push_bind(before);
+            query.push(" order by event limit 0 + 1) union all select * from (");
+            key(&mut query);
             query
                 .push(" and time_ms between ")
                 .push_bind(filter.since_ms);
@@ -238,24 +194,30 @@ impl Store {
             query.push(" and (time_ms, event) < (").push_bind(before_ms);
             query.push(", ").push_bind(before);
             query.push(") order by time_ms desc, event desc limit 0 + ");
+            query
+                .push_bind(limit)
+                .push(")) block cross join json_each(block.events) in_block where (block.time_ms, in_block.value) < (")
+                .push_bind(before_ms);
+            query.push(", ").push_bind(before);
+            query.push(") and in_block.value >= (select min(id) from event) limit 0 + ");
             query.push_bind(limit).push(") union all ");
         }
-        query.push("select * from (select e.time_ms, e.id from event e where e.category = 'Management' and e.account = ");
+        query
+            .push("select * from (select ")
+            .push(SECOND)
+            .push(", e.id from event e where e.category = 'Management' and e.account = ");
         query.push_bind(&filter.account).push(" and e.region = ");
         query.push_bind(&filter.region).push(" and ").push(tail);
         query.push_bind(value).push(end);
         if is_in_table {
             query.push(" and e.id > coalesce((select last_event from search_progress), 0)");
         }
-        query
-            .push(" and e.time_ms between ")
-            .push_bind(filter.since_ms);
-        query.push(" and ").push_bind(filter.until_ms);
-        query
-            .push(" and (e.time_ms, e.id) < (")
-            .push_bind(before_ms);
+        query.push(" and ").push(SECOND).push(" between ");
+        query.push_bind(filter.since_ms).push(" and ");
+        query.push_bind(filter.until_ms).push(" and (").push(SECOND);
+        query.push(", e.id) < (").push_bind(before_ms);
         query.push(", ").push_bind(before);
-        query.push(") order by e.time_ms desc, e.id desc limit 0 + ");
+        query.push(") order by 1 desc, e.id desc limit 0 + ");
         query
             .push_bind(limit)
             .push(")), page as materialized (select * from found order by time_ms desc, id desc limit 0 + ");
@@ -280,7 +242,7 @@ impl Store {
             add_rows(&mut rows, page.try_get(part)?)?;
         }
         // SQLite would copy them all once more to order them.
-        rows.sort_unstable_by_key(|row| Reverse((row.time_ms, row.id)));
+        rows.sort_unstable_by_key(|row| Reverse((second(row.time_ms), row.id)));
         Ok(rows)
     }
 }
@@ -290,12 +252,11 @@ pub(super) mod tests {
     use std::sync::Arc;
     use std::sync::atomic::{AtomicU64, Ordering};
 
-    use sqlx::AssertSqlSafe;
-
     use super::*;
+    use crate::store::filling::fill;
     use crate::store::{Lifetime, NewEvent, Slot};
 
-    const EVENTS: i64 = 120;
+    const EVENTS: i64 = 330;
 
     /// All management events of the account and region that tests store theirs in.
     pub(in crate::store) fn everything() -> EventFilter {
@@ -308,7 +269,7 @@ pub(super) mod tests {
         }
     }
 
-    /// Two events a second, so that times alone do not order them.
+    /// A hundred events a second, not in the order of their milliseconds.
     pub(in crate::store) fn event(number: i64) -> NewEvent {
         let is_data = number % 10 == 9;
         NewEvent {
@@ -320,7 +281,7 @@ pub(super) mod tests {
                 "us-east-1"
             }
             .to_owned(),
-            time_ms: number / 2 * 1_000,
+            time_ms: number / 100 * 1_000 + number * 37 % 1_000,
             source: format!("source-{}", number % 3),
             name: format!("Name{}", number % 4),
             read_only: (number % 7 != 0).then_some(number % 2 == 0),
@@ -337,6 +298,10 @@ pub(super) mod tests {
             takers: Vec::new(),
             slot: Slot::of(number, 300_000),
         }
+    }
+
+    fn number(event: &NewEvent) -> i64 {
+        event.event_id["event-".len()..].parse().unwrap()
     }
 
     fn matches(event: &NewEvent, attribute: Option<&EventAttribute>) -> bool {
@@ -397,12 +362,25 @@ pub(super) mod tests {
         let folder = tempfile::tempdir().unwrap();
         let path = folder.path().join("test.sqlite");
         let store = Store::open(&path, Lifetime::Temporary).await.unwrap();
-        let events: Vec<NewEvent> = (0..EVENTS).map(event).collect();
+        let mut events: Vec<NewEvent> = (0..EVENTS).map(event).collect();
         store.events_append(events.clone()).await.unwrap();
         let attributes = attributes();
-        for filled in [0, 1, 57, EVENTS, EVENTS + 50] {
+        for (filled, forgotten) in [
+            (0, 0),
+            (1, 0),
+            (57, 0),
+            (EVENTS, 0),
+            (EVENTS + 50, 0),
+            (EVENTS, 40),
+        ] {
             fill(&store.connections, filled).await.unwrap();
-            for (since_ms, until_ms) in [(0, i64::MAX), (10_000, 40_000)] {
+            sqlx::query("delete from event where id <= $1")
+                .bind(forgotten)
+                .execute(&mut *store.connections.write().await.unwrap())
+                .await
+                .unwrap();
+            events.retain(|event| forgotten <= number(event));
+            for (since_ms, until_ms) in [(0, i64::MAX), (1_000, 2_999)] {
                 for attribute in &attributes {
                     let filter = EventFilter {
                         since_ms,
@@ -422,7 +400,7 @@ pub(super) mod tests {
                     assert_eq!(
                         found(&store, &filter).await,
                         expected,
-                        "{attribute:?} with {filled} filled in"
+                        "{attribute:?} with {filled} filled in and {forgotten} forgotten"
                     );
                 }
             }
@@ -507,25 +485,6 @@ pub(super) mod tests {
     }
 
     #[tokio::test]
-    async fn filling_in_reads_no_event_but_those_of_its_batch() {
-        let folder = tempfile::tempdir().unwrap();
-        let path = folder.path().join("test.sqlite");
-        let store = Store::open(&path, Lifetime::Temporary).await.unwrap();
-        let plan: Vec<(i64, i64, i64, String)> =
-            sqlx::query_as(AssertSqlSafe(format!("explain query plan {FILL}")))
-                .bind(EVENTS)
-                .bind(BATCH)
-                .fetch_all(&mut *store.connections.read().await.unwrap())
-                .await
-                .unwrap();
-        let scans: Vec<_> = plan
-            .iter()
-            .filter(|(.., step)| step.starts_with("SCAN event"))
-            .collect();
-        assert!(!plan.is_empty() && scans.is_empty(), "{plan:?}");
-    }
-
-    #[tokio::test]
     async fn events_after_a_reset_are_found() {
         let folder = tempfile::tempdir().unwrap();
         let path = folder.path().join("test.sqlite");
@@ -541,25 +500,5 @@ pub(super) mod tests {
         store.events_append(vec![event(1)]).await.unwrap();
         let filter = everything();
         assert_eq!(found(&store, &filter).await, ["event-1"]);
-    }
-
-    #[tokio::test]
-    async fn the_filling_follows_what_is_stored() {
-        let (asked, mut newest) = watch::channel(0);
-        let filler = Filler(asked);
-        let mut at = async |id| {
-            filler.stored(id);
-            newest
-                .has_changed()
-                .unwrap()
-                .then(|| *newest.borrow_and_update())
-        };
-        assert_eq!(at(127).await, None);
-        assert_eq!(at(128).await, Some(128));
-        assert_eq!(at(200).await, None);
-        assert_eq!(at(1_000).await, Some(1_000));
-        // Ids have begun anew.
-        assert_eq!(at(1).await, None);
-        assert_eq!(at(129).await, Some(129));
     }
 }
