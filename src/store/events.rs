@@ -178,16 +178,26 @@ impl EventWriter {
         };
         self.alone.store(alone, Ordering::Relaxed);
         let is_quiet = alone >= QUIET;
-        let mut outcomes = append(&self.connections, &self.filler, &waiting, is_quiet)
-            .await
-            .map_err(Arc::new);
-        for pending in waiting.into_iter().rev() {
-            let outcome = match &mut outcomes {
-                Ok(outcomes) => Ok(outcomes.pop().unwrap_or_default()),
-                Err(error) => Err(Arc::clone(error)),
-            };
-            // A caller that has gone away does not wait for its answer.
-            let _ = pending.done.send(outcome);
+        match append(&self.connections, &waiting, is_quiet).await {
+            Ok((newest, outcomes)) => {
+                let (mut events, mut are_whole) = (Vec::new(), true);
+                for (pending, outcome) in waiting.into_iter().zip(outcomes) {
+                    are_whole &= outcome.duplicates.is_empty();
+                    events.extend(pending.events);
+                    // A caller that has gone away does not wait for its answer.
+                    let _ = pending.done.send(Ok(outcome));
+                }
+                if let Some(newest) = newest {
+                    let events = if are_whole { events } else { Vec::new() };
+                    self.filler.stored(newest, events);
+                }
+            }
+            Err(error) => {
+                let error = Arc::new(error);
+                for pending in waiting {
+                    let _ = pending.done.send(Err(Arc::clone(&error)));
+                }
+            }
         }
     }
 }
@@ -239,11 +249,11 @@ impl Store {
         trails::insert(batch.then(""), new);
         insert(batch.then(""), &events.iter().collect::<Vec<_>>());
         let newest = self.connections.insert(batch).await?;
-        self.events.filler.stored(newest);
         self.trails_inserted();
         if self.are_for_bus(&events) {
             self.event_bus.filled.notify_one();
         }
+        self.events.filler.stored(newest, events);
         Ok(())
     }
 
@@ -306,12 +316,13 @@ impl Store {
 }
 
 /// Stores what all callers in `waiting` bring in one transaction; where it `is_quiet`, nobody else is about to.
+///
+/// The last event's id, if any was stored, and what each caller is told.
 async fn append(
     connections: &Connections,
-    filler: &Filler,
     waiting: &[Pending],
     is_quiet: bool,
-) -> Result<Vec<Appended>, Error> {
+) -> Result<(Option<i64>, Vec<Appended>), Error> {
     let events: Vec<&NewEvent> = waiting.iter().flat_map(|pending| &pending.events).collect();
     if events.len() <= ROWS {
         // One statement is its own transaction. It is tried without asking what it stored: a row of an answer would
@@ -327,15 +338,15 @@ async fn append(
         drop(writing);
         match stored {
             Ok(stored) => {
-                filler.stored(stored.last_insert_rowid());
-                return Ok(vec![Appended::default(); waiting.len()]);
+                let outcomes = vec![Appended::default(); waiting.len()];
+                return Ok((Some(stored.last_insert_rowid()), outcomes));
             }
             Err(error) if is_unique_violation(&error) => {}
             Err(error) => return Err(error),
         }
     }
     let mut stored: HashSet<String> = HashSet::with_capacity(events.len());
-    let mut newest = 0;
+    let mut newest = None;
     let mut tx = connections.begin().await?;
     for rows in events.chunks(ROWS) {
         let inserted: Vec<(i64, String)> = insert(&mut QueryBuilder::new(""), rows)
@@ -343,25 +354,20 @@ async fn append(
             .build_query_as()
             .fetch_all(&mut *tx)
             .await?;
-        newest = inserted.last().map_or(newest, |&(id, _)| id);
+        newest = inserted.last().map(|&(id, _)| id).or(newest);
         stored.extend(inserted.into_iter().map(|(_, event_id)| event_id));
     }
     tx.commit().await?;
-    if newest > 0 {
-        filler.stored(newest);
-    }
     // The first to bring an event has stored it; each further one, and what was there before, is a duplicate.
-    Ok(waiting
-        .iter()
-        .map(|pending| Appended {
-            duplicates: pending
-                .events
-                .iter()
-                .filter(|event| !stored.remove(&event.event_id))
-                .map(|event| event.event_id.clone())
-                .collect(),
-        })
-        .collect())
+    let outcomes = waiting.iter().map(|pending| Appended {
+        duplicates: pending
+            .events
+            .iter()
+            .filter(|event| !stored.remove(&event.event_id))
+            .map(|event| event.event_id.clone())
+            .collect(),
+    });
+    Ok((newest, outcomes.collect()))
 }
 
 /// Adds the statement that inserts events. The cuts of their slots are written by a trigger.

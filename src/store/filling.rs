@@ -6,13 +6,14 @@
 
 use std::borrow::Cow;
 use std::collections::HashMap;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use serde::Deserialize;
 use tokio::sync::watch;
 use tracing::error;
 
-use super::Error;
 use super::connections::{Batch, Connections};
+use super::{Error, NewEvent};
 use crate::event::NamedResource;
 
 /// As many events may wait to be filled in: what a search reads row by row.
@@ -25,28 +26,48 @@ const BLOCK: usize = 64;
 /// `char(30)`, which stands between the texts that a statement answers with as one. None has it: no JSON does.
 pub(super) const SEPARATOR: char = '\u{1e}';
 
+/// As many events are kept until they are filled in; where more come together, they are read back.
+const KEPT: usize = 2_000;
+
 /// Has what events are found by filled in, by a task of its own that ends with the last clone.
 #[derive(Clone, Debug)]
-pub(super) struct Filler(watch::Sender<i64>);
+pub(super) struct Filler {
+    asked: watch::Sender<i64>,
+    recent: Arc<Mutex<Recent>>,
+}
+
+/// Events that were stored last, their ids without a gap. To read them back costs as much as the filling.
+#[derive(Debug, Default)]
+pub(super) struct Recent {
+    first: i64,
+    events: Vec<NewEvent>,
+}
 
 impl Filler {
     pub(super) fn open(connections: Connections) -> Self {
         let (asked, mut newest) = watch::channel(0);
+        let recent = Arc::default();
+        let filler = Self {
+            asked,
+            recent: Arc::clone(&recent),
+        };
         tokio::spawn(async move {
             while newest.changed().await.is_ok() {
                 let newest = *newest.borrow_and_update();
-                if let Err(error) = fill(&connections, newest).await {
+                if let Err(error) = fill(&connections, &recent, newest).await {
                     // Until the next batch does, searches take longer.
                     error!("cannot fill in what events are found by: {error}");
                 }
             }
         });
-        Self(asked)
+        filler
     }
 
-    /// The event `newest` has been stored. Wakes nobody unless enough have come together.
-    pub(super) fn stored(&self, newest: i64) {
-        self.0.send_if_modified(|asked| {
+    /// The event `newest` has been stored, and those before it if they have ids without a gap: all in `events`, or none.
+    /// Wakes nobody unless enough have come together.
+    pub(super) fn stored(&self, newest: i64, events: Vec<NewEvent>) {
+        lock(&self.recent).add(newest, events);
+        self.asked.send_if_modified(|asked| {
             let ahead = newest - *asked;
             // Ids begin anew after a reset.
             if !(0..TAIL).contains(&ahead) {
@@ -57,33 +78,116 @@ impl Filler {
     }
 }
 
-/// The next batch ($2) of events up to one ($1): the last one's id and `eventID`, and what the management events among
-/// them are found by.
-const READ: &str = "
-    with batch as materialized (
-        select id, event_id, account, region, time_ms, name, source, read_only, user_name, access_key_id, resources, category
-        from event where id > coalesce((select last_event from search_progress), 0) and id <= $1
-        order by id limit 0 + $2
-    )
-    select (select id from batch order by id desc limit 1), (select event_id from batch order by id desc limit 1),
-        (select group_concat(concat_ws(char(30),
-            json_array(id, account, region, time_ms, name, source, read_only, user_name, access_key_id), resources), char(30))
-        from batch where category = 'Management')";
+impl Recent {
+    fn add(&mut self, newest: i64, events: Vec<NewEvent>) {
+        let first = newest + 1 - length(&events);
+        // Callers may tell of theirs in another order than they were stored in.
+        let follows = first == self.first + length(&self.events);
+        if !follows || self.events.len() + events.len() > KEPT {
+            self.events.clear();
+            self.first = first;
+        }
+        if events.len() <= KEPT {
+            self.events.extend(events.into_iter().map(|event| NewEvent {
+                record: String::new(),
+                ..event
+            }));
+        }
+    }
+
+    /// What was stored after the event `last`, if it is all here.
+    fn take(&mut self, last: i64) -> Vec<NewEvent> {
+        let mut events = std::mem::take(&mut self.events);
+        match usize::try_from(last + 1 - self.first) {
+            Ok(filled) if filled < events.len() => events.split_off(filled),
+            _ => Vec::new(),
+        }
+    }
+}
+
+fn length(events: &[NewEvent]) -> i64 {
+    i64::try_from(events.len()).unwrap_or(i64::MAX)
+}
+
+fn lock(recent: &Mutex<Recent>) -> MutexGuard<'_, Recent> {
+    recent.lock().unwrap_or_else(PoisonError::into_inner)
+}
+
+/// What an event is found by.
+struct FoundBy<'a> {
+    id: i64,
+    account: &'a str,
+    region: &'a str,
+    time_ms: i64,
+    name: &'a str,
+    source: &'a str,
+    read_only: Option<bool>,
+    user_name: Option<&'a str>,
+    access_key_id: Option<&'a str>,
+    resources: &'a [NamedResource],
+}
+
+impl<'a> FoundBy<'a> {
+    /// LookupEvents finds management events alone.
+    fn of((id, event): (i64, &'a NewEvent)) -> Option<Self> {
+        (event.category == "Management").then(|| Self {
+            id,
+            account: &event.account,
+            region: &event.region,
+            time_ms: event.time_ms,
+            name: &event.name,
+            source: &event.source,
+            read_only: event.read_only,
+            user_name: event.user_name.as_deref(),
+            access_key_id: event.access_key_id.as_deref(),
+            resources: &event.resources,
+        })
+    }
+}
+
+/// Events to be filled in.
+struct Found {
+    /// The last one, also of those that are found by nothing.
+    last: i64,
+    event_id: String,
+    /// Their rows of `search`: a JSON list.
+    blocks: String,
+}
 
 /// Fills in up to the event `newest`, and gives others the turn to write in between.
-pub(super) async fn fill(connections: &Connections, newest: i64) -> Result<(), Error> {
+pub(super) async fn fill(
+    connections: &Connections,
+    recent: &Mutex<Recent>,
+    newest: i64,
+) -> Result<(), Error> {
     loop {
-        let (last, event_id, found_by): (Option<i64>, Option<String>, Option<String>) =
-            sqlx::query_as(READ)
-                .bind(newest)
-                .bind(BATCH)
+        let filled: i64 =
+            sqlx::query_scalar("select coalesce((select last_event from search_progress), 0)")
                 .fetch_one(&mut *connections.read().await?)
                 .await?;
-        let (Some(last), Some(event_id)) = (last, event_id) else {
+        let events = lock(recent).take(filled);
+        let found = match events.last() {
+            Some(last) => {
+                let found_by: Vec<_> = (filled + 1..)
+                    .zip(&events)
+                    .filter_map(FoundBy::of)
+                    .collect();
+                Some(Found {
+                    last: filled + length(&events),
+                    event_id: last.event_id.clone(),
+                    blocks: blocks(&found_by)?,
+                })
+            }
+            None => read(connections, newest).await?,
+        };
+        let Some(Found {
+            last,
+            event_id,
+            blocks,
+        }) = found
+        else {
             return Ok(());
         };
-        let blocks = blocks(found_by.as_deref().unwrap_or_default())
-            .map_err(|error| Error::Decode(error.into()))?;
         // By now all events may have been deleted, and others have their ids.
         let mut batch = Batch::begin();
         batch
@@ -104,13 +208,29 @@ pub(super) async fn fill(connections: &Connections, newest: i64) -> Result<(), E
             .push(" and event_id = ")
             .push_bind(&event_id);
         connections.run(batch).await?;
+        if last >= newest {
+            return Ok(());
+        }
     }
 }
 
-/// The rows of `search` for events, as a JSON list in the order of its key.
-fn blocks(found_by: &str) -> serde_json::Result<String> {
+/// The next batch ($2) of events up to one ($1): the last one's id and `eventID`, and what the management events among
+/// them are found by.
+const READ: &str = "
+    with batch as materialized (
+        select id, event_id, account, region, time_ms, name, source, read_only, user_name, access_key_id, resources, category
+        from event where id > coalesce((select last_event from search_progress), 0) and id <= $1
+        order by id limit 0 + $2
+    )
+    select (select id from batch order by id desc limit 1), (select event_id from batch order by id desc limit 1),
+        (select group_concat(concat_ws(char(30),
+            json_array(id, account, region, time_ms, name, source, read_only, user_name, access_key_id), resources), char(30))
+        from batch where category = 'Management')";
+
+/// The next batch of events up to `newest` from the database.
+async fn read(connections: &Connections, newest: i64) -> Result<Option<Found>, Error> {
     #[derive(Deserialize)]
-    struct Event<'a>(
+    struct Columns<'a>(
         i64,
         #[serde(borrow)] Cow<'a, str>,
         #[serde(borrow)] Cow<'a, str>,
@@ -121,46 +241,77 @@ fn blocks(found_by: &str) -> serde_json::Result<String> {
         #[serde(borrow)] Option<Cow<'a, str>>,
         #[serde(borrow)] Option<Cow<'a, str>>,
     );
-    type Resources = Vec<NamedResource>;
+
+    let (last, event_id, found_by): (Option<i64>, Option<String>, Option<String>) =
+        sqlx::query_as(READ)
+            .bind(newest)
+            .bind(BATCH)
+            .fetch_one(&mut *connections.read().await?)
+            .await?;
+    let (Some(last), Some(event_id)) = (last, event_id) else {
+        return Ok(None);
+    };
+    let mut rows: Vec<(Columns<'_>, Vec<NamedResource>)> = Vec::new();
+    let mut texts = found_by.iter().flat_map(|texts| texts.split(SEPARATOR));
+    while let (Some(columns), Some(resources)) = (texts.next(), texts.next()) {
+        rows.push((from_json(columns)?, from_json(resources)?));
+    }
+    let found_by: Vec<_> = rows
+        .iter()
+        .map(|(columns, resources)| FoundBy {
+            id: columns.0,
+            account: &columns.1,
+            region: &columns.2,
+            time_ms: columns.3,
+            name: &columns.4,
+            source: &columns.5,
+            read_only: columns.6.map(|read_only| read_only != 0),
+            user_name: columns.7.as_deref(),
+            access_key_id: columns.8.as_deref(),
+            resources,
+        })
+        .collect();
+    Ok(Some(Found {
+        last,
+        event_id,
+        blocks: blocks(&found_by)?,
+    }))
+}
+
+fn from_json<'a, T: Deserialize<'a>>(text: &'a str) -> Result<T, Error> {
+    serde_json::from_str(text).map_err(|error| Error::Decode(error.into()))
+}
+
+/// The rows of `search` for events, as a JSON list in the order of its key.
+fn blocks(events: &[FoundBy<'_>]) -> Result<String, Error> {
     /// Account, region, attribute, value and second.
     type Key<'a> = (&'a str, &'a str, u8, &'a str, i64);
 
-    let mut events: Vec<(Event<'_>, Resources)> = Vec::new();
-    let mut texts = found_by.split(SEPARATOR);
-    while let (Some(columns), Some(resources)) = (texts.next(), texts.next()) {
-        events.push((
-            serde_json::from_str(columns)?,
-            serde_json::from_str(resources)?,
-        ));
-    }
-
     let mut ids: HashMap<Key<'_>, Vec<i64>, foldhash::fast::RandomState> = HashMap::default();
-    for (event, resources) in &events {
-        let Event(id, account, region, time_ms, name, source, read_only, user_name, access_key_id) =
-            event;
-        let second = time_ms - time_ms % 1000;
+    for event in events {
+        let second = event.time_ms - event.time_ms % 1000;
         let mut add = |attribute, value| {
             let ids = ids
-                .entry((account, region, attribute, value, second))
+                .entry((event.account, event.region, attribute, value, second))
                 .or_default();
             // An event may have two resources of a type.
-            if ids.last() != Some(id) {
-                ids.push(*id);
+            if ids.last() != Some(&event.id) {
+                ids.push(event.id);
             }
         };
         add(0, "");
-        add(1, name);
-        add(2, source);
-        if let Some(read_only) = read_only {
-            add(3, if *read_only == 0 { "0" } else { "1" });
+        add(1, event.name);
+        add(2, event.source);
+        if let Some(read_only) = event.read_only {
+            add(3, if read_only { "1" } else { "0" });
         }
-        if let Some(user_name) = user_name {
+        if let Some(user_name) = event.user_name {
             add(4, user_name);
         }
-        if let Some(access_key_id) = access_key_id {
+        if let Some(access_key_id) = event.access_key_id {
             add(5, access_key_id);
         }
-        for resource in resources {
+        for resource in event.resources {
             if let Some(kind) = &resource.kind {
                 add(6, kind);
             }
@@ -180,16 +331,106 @@ fn blocks(found_by: &str) -> serde_json::Result<String> {
             })
         })
         .collect();
-    serde_json::to_string(&rows)
+    serde_json::to_string(&rows).map_err(|error| Error::Encode(error.into()))
 }
 
 #[cfg(test)]
-mod tests {
+pub(super) mod tests {
     use sqlx::AssertSqlSafe;
 
     use super::*;
     use crate::store::search::tests::event;
     use crate::store::{Lifetime, NewEvent, Store};
+
+    /// Fills in from the database alone.
+    pub(in crate::store) async fn fill_up_to(store: &Store, newest: i64) {
+        fill(&store.connections, &Mutex::default(), newest)
+            .await
+            .unwrap();
+    }
+
+    type SearchRow = (String, String, i64, String, i64, i64, Option<String>);
+
+    async fn search_rows(store: &Store) -> Vec<SearchRow> {
+        sqlx::query_as(
+            "select account, region, attribute, value, time_ms, event, events from search order by 1, 2, 3, 4, 5, 6",
+        )
+        .fetch_all(&mut *store.connections.read().await.unwrap())
+        .await
+        .unwrap()
+    }
+
+    #[tokio::test]
+    async fn what_is_kept_is_filled_in_as_what_is_read_back() {
+        let mut found = Vec::new();
+        for kept in [0, 50, 100] {
+            let folder = tempfile::tempdir().unwrap();
+            let path = folder.path().join("test.sqlite");
+            let store = Store::open(&path, Lifetime::Temporary).await.unwrap();
+            let events: Vec<_> = (0..100).map(event).collect();
+            store.events_append(events.clone()).await.unwrap();
+            fill_up_to(&store, 10).await;
+            let recent = Mutex::new(Recent::default());
+            lock(&recent).add(100, events[100 - kept..].to_vec());
+            fill(&store.connections, &recent, 100).await.unwrap();
+            found.push(search_rows(&store).await);
+            assert_eq!(lock(&recent).events.len(), 0);
+        }
+        assert!(!found[0].is_empty());
+        assert_eq!(found[0], found[1]);
+        assert_eq!(found[0], found[2]);
+    }
+
+    #[tokio::test]
+    async fn events_that_a_reset_has_deleted_are_not_filled_in() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("test.sqlite");
+        let store = Store::open(&path, Lifetime::Temporary).await.unwrap();
+        let recent = Mutex::new(Recent::default());
+        lock(&recent).add(3, (1..=3).map(event).collect());
+        store
+            .events_append((11..=13).map(event).collect())
+            .await
+            .unwrap();
+        fill(&store.connections, &recent, 3).await.unwrap();
+        assert_eq!(search_rows(&store).await, []);
+        fill_up_to(&store, 3).await;
+        assert!(!search_rows(&store).await.is_empty());
+    }
+
+    #[test]
+    fn what_is_kept_has_no_gap_and_an_end() {
+        let of = |first: i64, count: i64| (first..first + count).map(event).collect::<Vec<_>>();
+        let mut recent = Recent::default();
+        let mut taken = |last, stored: &[(i64, i64)]| -> Vec<String> {
+            for &(first, count) in stored {
+                recent.add(first + count - 1, of(first, count));
+            }
+            recent
+                .take(last)
+                .into_iter()
+                .map(|event| event.event_id)
+                .collect()
+        };
+        assert_eq!(
+            taken(0, &[(1, 1), (2, 2)]),
+            ["event-1", "event-2", "event-3"]
+        );
+        // Some of them are filled in already; all; one before them is not.
+        assert_eq!(taken(5, &[(4, 3)]), ["event-6"]);
+        assert_eq!(taken(8, &[(7, 2)]), [""; 0]);
+        assert_eq!(taken(8, &[(10, 2)]), [""; 0]);
+        // Told in another order than they were stored in.
+        assert_eq!(taken(8, &[(9, 1), (11, 1), (10, 1)]), [""; 0]);
+        // Ids have begun anew.
+        assert_eq!(taken(0, &[(12, 1), (1, 1)]), ["event-1"]);
+        // What is stored with gaps in its ids, or is too much, comes as none.
+        assert_eq!(taken(1, &[(2, 2), (8, 0), (8, 1)]), [""; 0]);
+        let most = i64::try_from(KEPT).unwrap();
+        assert_eq!(taken(8, &[(9, most)]).len(), KEPT);
+        assert_eq!(taken(8, &[(9, most), (9 + most, 1)]), [""; 0]);
+        assert_eq!(taken(8, &[(9, most + 1)]), [""; 0]);
+    }
 
     #[tokio::test]
     async fn events_of_a_second_share_the_rows_that_they_are_found_by() {
@@ -203,7 +444,7 @@ mod tests {
             ..event(2)
         });
         store.events_append(events.collect()).await.unwrap();
-        fill(&store.connections, 80).await.unwrap();
+        fill_up_to(&store, 80).await;
         let rows: Vec<(i64, i64, i64, i64)> = sqlx::query_as(
             "select attribute, time_ms, event, coalesce(json_array_length(events), 1) from search order by 1, 2, 3",
         )
@@ -246,9 +487,12 @@ mod tests {
     #[tokio::test]
     async fn the_filling_follows_what_is_stored() {
         let (asked, mut newest) = watch::channel(0);
-        let filler = Filler(asked);
+        let filler = Filler {
+            asked,
+            recent: Arc::default(),
+        };
         let mut at = async |id| {
-            filler.stored(id);
+            filler.stored(id, Vec::new());
             newest
                 .has_changed()
                 .unwrap()

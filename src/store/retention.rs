@@ -63,7 +63,7 @@ mod tests {
 
     use super::*;
     use crate::event::NamedResource;
-    use crate::store::filling::fill;
+    use crate::store::filling::tests::fill_up_to;
     use crate::store::search::tests::everything;
     use crate::store::{Due, Lifetime, NewEvent, Slot};
 
@@ -153,7 +153,7 @@ mod tests {
             .await
             .unwrap();
         let hundreds = Arc::new(AtomicU64::new(0));
-        fill(&store.connections, count).await.unwrap();
+        fill_up_to(&store, count).await;
         let mut writing = store.connections.write().await.unwrap();
         let counted = Arc::clone(&hundreds);
         let mut handle = writing.lock_handle().await.unwrap();

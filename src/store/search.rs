@@ -253,10 +253,11 @@ pub(super) mod tests {
     use std::sync::atomic::{AtomicU64, Ordering};
 
     use super::*;
-    use crate::store::filling::fill;
+    use crate::store::filling::tests::fill_up_to;
     use crate::store::{Lifetime, NewEvent, Slot};
 
-    const EVENTS: i64 = 330;
+    // Fewer than are filled in without being asked.
+    const EVENTS: i64 = 120;
 
     /// All management events of the account and region that tests store theirs in.
     pub(in crate::store) fn everything() -> EventFilter {
@@ -373,7 +374,7 @@ pub(super) mod tests {
             (EVENTS + 50, 0),
             (EVENTS, 40),
         ] {
-            fill(&store.connections, filled).await.unwrap();
+            fill_up_to(&store, filled).await;
             sqlx::query("delete from event where id <= $1")
                 .bind(forgotten)
                 .execute(&mut *store.connections.write().await.unwrap())
@@ -416,7 +417,7 @@ pub(super) mod tests {
             .events_append((0..count).map(event).collect())
             .await
             .unwrap();
-        fill(&store.connections, count).await.unwrap();
+        fill_up_to(&store, count).await;
         let tens = Arc::new(AtomicU64::new(0));
         let counted = Arc::clone(&tens);
         let mut reading = store.connections.read().await.unwrap();
@@ -493,10 +494,10 @@ pub(super) mod tests {
             .events_append((0..EVENTS).map(event).collect())
             .await
             .unwrap();
-        fill(&store.connections, EVENTS).await.unwrap();
+        fill_up_to(&store, EVENTS).await;
         store.reset().await.unwrap();
         // One that was asked for before the reset.
-        fill(&store.connections, EVENTS).await.unwrap();
+        fill_up_to(&store, EVENTS).await;
         store.events_append(vec![event(1)]).await.unwrap();
         let filter = everything();
         assert_eq!(found(&store, &filter).await, ["event-1"]);
