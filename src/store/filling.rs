@@ -26,8 +26,8 @@ const BLOCK: usize = 64;
 /// `char(30)`, which stands between the texts that a statement answers with as one. None has it: no JSON does.
 pub(super) const SEPARATOR: char = '\u{1e}';
 
-/// As many events are kept until they are filled in; where more come together, they are read back.
-const KEPT: usize = 2_000;
+/// As many events are kept until they are filled in; where there are more, they are read back.
+const KEPT: usize = 1_000;
 
 /// Has what events are found by filled in, by a task of its own that ends with the last clone.
 #[derive(Clone, Debug)]
@@ -63,8 +63,8 @@ impl Filler {
         filler
     }
 
-    /// The event `newest` has been stored, and those before it if they have ids without a gap: all in `events`, or none.
-    /// Wakes nobody unless enough have come together.
+    /// `events` have been stored, the last one as `newest` and those before it with the ids before that; none are given
+    /// where their ids have gaps. Wakes nobody unless enough have come together.
     pub(super) fn stored(&self, newest: i64, events: Vec<NewEvent>) {
         lock(&self.recent).add(newest, events);
         self.asked.send_if_modified(|asked| {
