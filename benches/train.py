@@ -2,7 +2,7 @@
 
     python3 benches/train.py target/profiled/x86_64-unknown-linux-gnu/release/localtrail
 
-Starts; calls through the door of all protocols, recorded and not, from one connection and from sixteen; CloudTrail's own
+Starts; calls through the door of several protocols, recorded and not, from one connection and from sixteen; CloudTrail's own
 calls and lookups of a history; a day's log files and digests. Needs Python 3 and nothing else. Prints what it is at.
 """
 

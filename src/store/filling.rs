@@ -9,6 +9,7 @@ use std::collections::HashMap;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use serde::Deserialize;
+use sqlx::{QueryBuilder, Sqlite};
 use tokio::sync::watch;
 use tracing::error;
 
@@ -188,30 +189,43 @@ pub(super) async fn fill(
         else {
             return Ok(());
         };
-        // By now all events may have been deleted, and others have their ids.
-        let mut batch = Batch::begin();
-        batch
-            .then(
-                "insert or ignore into search (account, region, attribute, value, time_ms, event, events)
-                select value ->> 0, value ->> 1, value ->> 2, value ->> 3, value ->> 4, value ->> 5, value ->> 6
-                from json_each(",
-            )
-            .push_bind(blocks)
-            .push(") where exists (select 1 from event where id = ")
-            .push_bind(last)
-            .push(" and event_id = ")
-            .push_bind(&event_id)
-            .push(")");
-        batch
-            .then("insert or replace into search_progress (one, last_event) select 1, id from event where id = ")
-            .push_bind(last)
-            .push(" and event_id = ")
-            .push_bind(&event_id);
-        connections.run(batch).await?;
+        connections
+            .run(write(filled, last, &event_id, &blocks))
+            .await?;
         if last >= newest {
             return Ok(());
         }
     }
+}
+
+/// Stores the rows `blocks` of the events from after `filled` to `last`. By now all events may have been deleted, and others
+/// have their ids: then it does nothing.
+fn write(filled: i64, last: i64, event_id: &str, blocks: &str) -> Batch {
+    let mut batch = Batch::begin();
+    let insert = batch.then(
+        "insert or ignore into search (account, region, attribute, value, time_ms, event, events)
+        select value ->> 0, value ->> 1, value ->> 2, value ->> 3, value ->> 4, value ->> 5, value ->> 6
+        from json_each(",
+    );
+    insert.push_bind(blocks).push(") where ");
+    push_still(insert, filled, last, event_id);
+    let progress =
+        batch.then("insert or replace into search_progress (one, last_event) select 1, ");
+    progress.push_bind(last).push(" where ");
+    push_still(progress, filled, last, event_id);
+    batch
+}
+
+/// That nobody has filled in since, and the last event is the same.
+fn push_still(query: &mut QueryBuilder<Sqlite>, filled: i64, last: i64, event_id: &str) {
+    query
+        .push("coalesce((select last_event from search_progress), 0) = ")
+        .push_bind(filled)
+        .push(" and exists (select 1 from event where id = ")
+        .push_bind(last)
+        .push(" and event_id = ")
+        .push_bind(event_id)
+        .push(")");
 }
 
 /// The next batch ($2) of events up to one ($1): the last one's id and `eventID`, and what the management events among
@@ -394,6 +408,22 @@ pub(super) mod tests {
             .unwrap();
         fill(&store.connections, &recent, 3).await.unwrap();
         assert_eq!(search_rows(&store).await, []);
+        fill_up_to(&store, 3).await;
+        assert!(!search_rows(&store).await.is_empty());
+    }
+
+    #[tokio::test]
+    async fn what_was_made_before_a_reset_is_not_filled_in_after_it() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("test.sqlite");
+        let store = Store::open(&path, Lifetime::Temporary).await.unwrap();
+        store
+            .events_append((1..=3).map(event).collect())
+            .await
+            .unwrap();
+        // Two were filled in before it, and nothing has been since.
+        let late = write(2, 3, "event-3", "[]");
+        store.connections.run(late).await.unwrap();
         fill_up_to(&store, 3).await;
         assert!(!search_rows(&store).await.is_empty());
     }
