@@ -10,6 +10,9 @@ use std::hash::Hash;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Mutex, MutexGuard, PoisonError};
 
+/// As many rows are kept at most: callers ask for any account and region that they like.
+const MOST: usize = 1_000;
+
 #[derive(Debug)]
 pub(super) struct Known<K, V> {
     version: AtomicU64,
@@ -43,7 +46,11 @@ impl<K: Eq + Hash, V: Clone> Known<K, V> {
     /// Keeps what was read after `version` had been asked for.
     pub(super) fn keep(&self, version: u64, key: K, value: V) {
         if version == self.version() {
-            self.rows_of(version).1.insert(key, value);
+            let mut rows = self.rows_of(version);
+            if rows.1.len() >= MOST {
+                rows.1.clear();
+            }
+            rows.1.insert(key, value);
         }
     }
 
@@ -73,5 +80,15 @@ mod tests {
         assert_eq!(known.get(&'a'), None);
         known.keep(known.version(), 'a', 2);
         assert_eq!(known.get(&'a'), Some(2));
+    }
+
+    #[test]
+    fn no_more_is_kept_than_there_is_room_for() {
+        let known = Known::default();
+        for key in 0..=MOST {
+            known.keep(0, key, key);
+        }
+        assert_eq!((known.get(&0), known.get(&MOST)), (None, Some(MOST)));
+        assert_eq!(known.rows_of(0).1.len(), 1);
     }
 }
