@@ -81,10 +81,7 @@ impl From<crate::store::Error> for AdminError {
 impl From<WorkerError> for AdminError {
     fn from(error: WorkerError) -> Self {
         tracing::error!("control API: {error}");
-        Self(
-            StatusCode::INTERNAL_SERVER_ERROR,
-            "a delivery could not be run; the log says more".to_owned(),
-        )
+        Self::internal("the database failed; the log says more")
     }
 }
 
@@ -212,10 +209,7 @@ async fn status(State(app): State<Arc<App>>) -> Result<Response> {
     let mut trails = Vec::new();
     for trail in app.store.trails_all().await? {
         let backlog = backlogs.iter().find(|backlog| backlog.trail_id == trail.id);
-        let status = app
-            .store
-            .delivery_status_get(trail.id, &trail.home_region)
-            .await?;
+        let failures = app.store.delivery_failures(trail.id).await?;
         trails.push(json!({
             "trail": trail.arn(),
             "isLogging": trail.is_logging,
@@ -227,10 +221,10 @@ async fn status(State(app): State<Arc<App>>) -> Result<Response> {
                 "logFiles": backlog.map_or(0, |backlog| backlog.given_up_log_files),
                 "events": backlog.map_or(0, |backlog| backlog.given_up_events),
             },
-            "latestDeliveryError": status.log_files.error,
-            "latestNotificationError": status.notifications.error,
-            "latestCloudWatchLogsDeliveryError": status.logs.error,
-            "latestDigestDeliveryError": status.digests.error,
+            "latestDeliveryError": failures.log_files,
+            "latestNotificationError": failures.notifications,
+            "latestCloudWatchLogsDeliveryError": failures.logs,
+            "latestDigestDeliveryError": failures.digests,
         }));
     }
     let config = &app.config;

@@ -49,7 +49,7 @@ pub use events::{AppendError, Appended, ExportFilter, NewEvent, Slot};
 pub use identities::IamUser;
 pub use outbox::{Backlog, Candidate, CutFile, Due, Item, LogFile, LogFileRecord, Partition, Step};
 pub use search::{EventAttribute, EventFilter, EventRow};
-pub use status::{DeliveryStatus, Outcome};
+pub use status::{DeliveryStatus, Failures, Outcome};
 pub use trails::*;
 
 pub(crate) use connections::Tx;

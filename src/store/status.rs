@@ -3,7 +3,7 @@
 //! That a log file or a digest was delivered is noted by triggers, with the delivery itself (migrations/0006_digest.sql).
 
 use sqlx::sqlite::SqliteRow;
-use sqlx::{FromRow, Row};
+use sqlx::{AssertSqlSafe, FromRow, Row};
 
 use super::{Error, Store};
 
@@ -102,6 +102,41 @@ outcomes! {
     "the delivery to a log group"    "logs"         logs_succeeded         logs_failed;
 }
 
+/// The codes of a trail's newest failures that are not yet made good, in whatever region.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Failures {
+    pub log_files: Option<String>,
+    pub notifications: Option<String>,
+    pub digests: Option<String>,
+    pub logs: Option<String>,
+}
+
+impl Store {
+    pub async fn delivery_failures(&self, trail_id: i64) -> Result<Failures, Error> {
+        let newest = |column: &str| {
+            format!(
+                "(select {column}_error from delivery_status where trail_id = $1 and {column}_error is not null
+                  order by {column}_attempt_ms desc limit 1)"
+            )
+        };
+        let [log_files, notifications, digests, logs] =
+            ["delivery", "notification", "digest", "logs"].map(newest);
+        let query = AssertSqlSafe(format!(
+            "select {log_files}, {notifications}, {digests}, {logs}"
+        ));
+        let (log_files, notifications, digests, logs) = sqlx::query_as(query)
+            .bind(trail_id)
+            .fetch_one(&mut *self.connections.read().await?)
+            .await?;
+        Ok(Failures {
+            log_files,
+            notifications,
+            digests,
+            logs,
+        })
+    }
+}
+
 impl FromRow<'_, SqliteRow> for DeliveryStatus {
     fn from_row(row: &SqliteRow) -> Result<Self, Error> {
         let outcome = |succeeded, attempted, error| {
@@ -180,5 +215,37 @@ mod tests {
         assert_eq!(all.logs, outcome(None, Some(8), Some("X")));
         assert_eq!(all.digests, outcome(None, Some(9), Some("Y")));
         assert_eq!(all.log_files, Outcome::default());
+    }
+
+    #[tokio::test]
+    async fn the_newest_failure_of_any_region_is_told() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("test.db");
+        let store = Store::open(&path, Lifetime::Temporary).await.unwrap();
+        let trail = Trail {
+            account: "111122223333".to_owned(),
+            home_region: "us-east-1".to_owned(),
+            name: "main".to_owned(),
+            ..Trail::default()
+        };
+        let id = store.trail_insert(&trail.within(5), &[]).await.unwrap();
+        store
+            .delivery_failed(id, "us-east-1", 1, "A")
+            .await
+            .unwrap();
+        store
+            .delivery_failed(id, "eu-west-1", 2, "B")
+            .await
+            .unwrap();
+        store.logs_failed(id, "eu-west-1", 3, "C").await.unwrap();
+        let failures = Failures {
+            log_files: Some("B".to_owned()),
+            logs: Some("C".to_owned()),
+            ..Failures::default()
+        };
+        assert_eq!(store.delivery_failures(id).await.unwrap(), failures);
+        store.delivery_succeeded(id, "eu-west-1", 4).await.unwrap();
+        let failures = store.delivery_failures(id).await.unwrap();
+        assert_eq!(failures.log_files.as_deref(), Some("A"));
     }
 }
