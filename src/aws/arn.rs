@@ -40,6 +40,12 @@ impl std::fmt::Display for Arn<'_> {
     }
 }
 
+/// Whether a region could be called so. What a caller calls one becomes part of keys and rows.
+pub fn is_region(text: &str) -> bool {
+    let fits = |b: u8| b.is_ascii_lowercase() || b.is_ascii_digit() || b == b'-';
+    (1..=32).contains(&text.len()) && text.bytes().all(fits)
+}
+
 /// The partition that a region lies in: `aws`, `aws-cn`, `aws-us-gov`.
 pub fn partition(region: &str) -> &'static str {
     if region.starts_with("cn-") {

@@ -214,8 +214,18 @@ pub fn s3_path(parts: &Parts) -> String {
     let path = parts.uri.path();
     match host(parts).and_then(virtual_bucket) {
         Some(bucket) => format!("/{bucket}{path}"),
-        None => path.to_owned(),
+        None => match escaped_slash(path) {
+            Some(at) => format!("{}/{}", &path[..at], &path[at + "%2F".len()..]),
+            None => path.to_owned(),
+        },
     }
+}
+
+/// Where the slash behind the bucket's name is escaped: S3 looks for it in the path as it is meant.
+fn escaped_slash(path: &str) -> Option<usize> {
+    let first = path.get(1..)?.split('/').next()?;
+    let at = first.to_ascii_lowercase().find("%2f")?;
+    Some(1 + at)
 }
 
 /// The path that a service's templates are matched against.
@@ -502,6 +512,8 @@ mod tests {
             ("dynamodb", "POST /", "x-amz-target: DynamoDB_20120810.PutItem", "", "dynamodb PutItem Json"),
             ("dynamodb", "POST /", "x-amz-target: DynamoDBStreams_20120810.GetRecords", "", "dynamodbstreams GetRecords Json"),
             ("kms", "POST /", "x-amz-target: TrentService.Decrypt", "", "kms Decrypt Json"),
+            ("s3", "PUT /bucket%2Fkey", "", "", "s3 PutObject RestXml"),
+            ("s3", "PUT /bucket%2fa%2Fb?tagging", "", "", "s3 PutObjectTagging RestXml"),
             ("secretsmanager", "POST /", "x-amz-target: secretsmanager.GetSecretValue", "", "secretsmanager GetSecretValue Json"),
             ("ssm", "POST /", "x-amz-target: AmazonSSM.GetParameter", "", "ssm GetParameter Json"),
             ("timestream", "POST /", "x-amz-target: Timestream_20181101.WriteRecords", "", "timestream-write WriteRecords Json"),

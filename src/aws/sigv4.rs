@@ -20,13 +20,14 @@ use http::request::Parts;
 use http::{HeaderMap, Method, Uri};
 use sha2::{Digest, Sha256};
 
+use super::arn::is_region;
 use super::uri::parse_query;
 
 /// What a request's signature says of its caller. The signature itself is not kept.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Signature {
     pub access_key: String,
-    /// Empty for SigV2.
+    /// Empty for SigV2, and where no region could be called so.
     pub region: String,
     /// Service of the credential scope; `s3` for SigV2.
     pub service: String,
@@ -182,6 +183,7 @@ fn scoped(
             )));
         }
     };
+    let region = if is_region(region) { region } else { "" };
     Ok(Signature {
         access_key: key.to_owned(),
         region: region.to_owned(),

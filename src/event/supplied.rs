@@ -11,7 +11,7 @@ use serde_json::{Value, json};
 
 use super::{Event, Principal, catalog, version};
 use crate::aws::Params;
-use crate::aws::arn::partition;
+use crate::aws::arn::{is_region, partition};
 
 /// Most bytes of a record as JSON: what AWS allows an event.
 const RECORD_LIMIT: usize = 256 * 1024;
@@ -219,11 +219,6 @@ fn is_version(text: &str) -> bool {
         |part: &str| (1..=2).contains(&part.len()) && part.bytes().all(|b| b.is_ascii_digit());
     text.split_once('.')
         .is_some_and(|(major, minor)| is_number(major) && is_number(minor))
-}
-
-fn is_region(text: &str) -> bool {
-    let fits = |b: u8| b.is_ascii_lowercase() || b.is_ascii_digit() || b == b'-';
-    (1..=32).contains(&text.len()) && text.bytes().all(fits)
 }
 
 fn is_account(text: &str) -> bool {
