@@ -2,13 +2,13 @@
 
 use std::fs::File;
 use std::path::{Path, PathBuf};
-use std::sync::Arc;
+use std::sync::{Arc, OnceLock};
 use std::time::{Duration, Instant};
 
 use anyhow::{Context, bail};
 use tempfile::TempDir;
 use tokio::net::TcpListener;
-use tokio::sync::{Mutex, mpsc};
+use tokio::sync::{Mutex, Semaphore, mpsc};
 use tokio_util::sync::CancellationToken;
 use tracing::{info, warn};
 
@@ -21,6 +21,7 @@ use crate::embedded::s3::S3;
 use crate::embedded::sns::Sns;
 use crate::embedded::sts::Sts;
 use crate::http;
+use crate::http::connections::Limits;
 use crate::keys::Keys;
 use crate::record::keys::Keys as CallerKeys;
 use crate::record::proxy::Upstream;
@@ -28,14 +29,14 @@ use crate::record::{BucketOwners, Recorder, Settings};
 use crate::store::{Lifetime, Store};
 use crate::subscribers::{self, AllowedHosts};
 use crate::takers::Takers;
-use crate::targets::{Credentials, Endpoints, Target, Targets};
+use crate::targets::{Credentials, Endpoints, Target, TargetError, Targets};
 use crate::worker::Worker;
 
 /// The account of everyone who does not say, where nobody else knows either.
 const NO_ACCOUNT: &str = "000000000000";
 /// Notifications to HTTP subscribers that may wait.
 const NOTIFICATIONS: usize = 1_024;
-/// How long the upstream's STS may take to tell its account, and how soon it is asked again if it did not.
+/// How long the upstream's STS may take to tell its account, and how soon one that took longer is asked again.
 const ASK_TIMEOUT: Duration = Duration::from_secs(2);
 const ASK_AGAIN: Duration = Duration::from_secs(5);
 /// How long calls under way may go on after the signal to stop.
@@ -54,17 +55,12 @@ pub struct App {
     pub operations: &'static Operations,
     pub embedded: EmbeddedServices,
     pub upstream: Option<Upstream>,
-    account: Mutex<UpstreamAccount>,
+    limits: Limits,
+    /// What the upstream's STS has said its account is.
+    upstream_account: OnceLock<String>,
+    /// When it gave no answer, by the machine's time. Held while it is asked.
+    silent_since: Mutex<Option<Instant>>,
     _folder: Folder,
-}
-
-/// What the upstream's STS has said of its account.
-#[derive(Debug)]
-enum UpstreamAccount {
-    NotAsked,
-    /// It gave no answer, at this time of the machine.
-    Silent(Instant),
-    Known(String),
 }
 
 /// S3, SNS and STS of our own.
@@ -234,10 +230,12 @@ impl App {
                 .context("cannot watch for events")?;
         }
         let worker = Worker::new(store.clone(), delivery, clock.clone(), config.slot_ms());
+        let limits = limits(&config);
         let upstream = config.upstream.clone().map(|endpoint| Upstream {
             endpoint,
             client: client::client(connector),
             timeout: config.upstream_timeout(),
+            room: Arc::new(Semaphore::new(limits.connections)),
         });
         Ok(Arc::new(Self {
             config,
@@ -251,7 +249,9 @@ impl App {
             operations: operations(),
             embedded,
             upstream,
-            account: Mutex::new(UpstreamAccount::NotAsked),
+            limits,
+            upstream_account: OnceLock::new(),
+            silent_since: Mutex::default(),
             _folder: folder,
         }))
     }
@@ -262,9 +262,8 @@ impl App {
             let (app, stop) = (Arc::clone(self), stop.clone());
             async move { app.worker.run(stop).await }
         });
-        let limits = limits(&self.config);
         let router = http::router(Arc::clone(self));
-        if !http::connections::serve(listener, router, limits, stop, GRACE).await {
+        if !http::connections::serve(listener, router, self.limits, stop, GRACE).await {
             warn!(
                 "gave up calls that did not end within {} s",
                 GRACE.as_secs()
@@ -274,41 +273,63 @@ impl App {
         let _ = tokio::time::timeout(GRACE, worker).await;
     }
 
+    /// The account of a caller: what is known of the access key says so, else it is the [default](Self::default_account).
+    pub async fn account_of(&self, access_key: Option<&str>) -> String {
+        let configured = access_key.and_then(|key| self.recorder.keys.account(key));
+        if let Some(account) = configured.or_else(|| self.known_account()) {
+            return account.to_owned();
+        }
+        // Whose key tells is not to wait for an upstream that does not.
+        let told = access_key.map(|key| self.recorder.identities.of_key(key, "", ""));
+        match told.map(|principal| principal.account.clone()) {
+            Some(account) if !account.is_empty() => account,
+            _ => self.default_account().await,
+        }
+    }
+
     /// The account of callers whose access key does not say: configured, else the upstream's own, asked once.
     pub async fn default_account(&self) -> String {
-        if let Some(account) = &self.config.account_id {
-            return account.clone();
+        if let Some(account) = self.known_account() {
+            return account.to_owned();
         }
         let Some(upstream) = &self.upstream else {
             return NO_ACCOUNT.to_owned();
         };
-        let mut known = self.account.lock().await;
-        match &*known {
-            UpstreamAccount::Known(account) => return account.clone(),
-            UpstreamAccount::Silent(since) if since.elapsed() < ASK_AGAIN => {
-                return NO_ACCOUNT.to_owned();
-            }
-            UpstreamAccount::Silent(_) | UpstreamAccount::NotAsked => {}
+        let mut silent_since = self.silent_since.lock().await;
+        // Somebody else may have asked meanwhile.
+        if let Some(account) = self.known_account() {
+            return account.to_owned();
+        }
+        if silent_since.is_some_and(|since| since.elapsed() < ASK_AGAIN) {
+            return NO_ACCOUNT.to_owned();
         }
         let ask = self
             .targets
             .account(&upstream.endpoint, &self.config.region);
         let account = match tokio::time::timeout(ASK_TIMEOUT, ask).await {
             Ok(Ok(account)) => account,
-            Ok(Err(error)) if error.code != "ServiceUnavailable" => {
+            Ok(Err(error)) if !error.is_transient() => {
                 warn!(
                     "the upstream's STS does not tell its account ({error}); taking {NO_ACCOUNT}"
                 );
                 NO_ACCOUNT.to_owned()
             }
-            // Not there, or not there yet.
+            // Not there yet. It is asked again with the next call, unless that would have to wait for it too.
+            Ok(Err(error)) if error.code != TargetError::TIMEOUT => return NO_ACCOUNT.to_owned(),
             Ok(Err(_)) | Err(_) => {
-                *known = UpstreamAccount::Silent(Instant::now());
+                *silent_since = Some(Instant::now());
                 return NO_ACCOUNT.to_owned();
             }
         };
-        *known = UpstreamAccount::Known(account.clone());
-        account
+        self.upstream_account.get_or_init(|| account).clone()
+    }
+
+    fn known_account(&self) -> Option<&str> {
+        match (&self.config.account_id, &self.upstream) {
+            (Some(account), _) => Some(account),
+            (None, None) => Some(NO_ACCOUNT),
+            (None, Some(_)) => self.upstream_account.get().map(String::as_str),
+        }
     }
 
     /// Forgets events, trails, embedded objects and identities; the clock goes back to its start.
@@ -325,11 +346,11 @@ impl App {
     }
 }
 
-/// Files that are not callers' connections: the database, objects, connections to upstreams and targets.
+/// Files that callers' connections need not: the database, objects, connections to targets.
 const OTHER_FILES: u64 = 512;
 
 /// The limits of callers; fewer connections where the system has not so many files.
-fn limits(config: &Config) -> http::connections::Limits {
+fn limits(config: &Config) -> Limits {
     use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
 
     let wanted = u64::from(config.max_connections);
@@ -340,13 +361,15 @@ fn limits(config: &Config) -> http::connections::Limits {
     };
     // Where it cannot be raised, what there is has to do.
     let files = setrlimit(Resource::Nofile, raised).map_or(files, |()| raised);
-    let possible = files
-        .current
-        .map_or(wanted, |files| files.saturating_sub(OTHER_FILES).max(1));
+    // A call to the upstream is a connection to it too.
+    let each = if config.upstream.is_some() { 2 } else { 1 };
+    let possible = files.current.map_or(wanted, |files| {
+        (files.saturating_sub(OTHER_FILES) / each).max(1)
+    });
     if possible < wanted {
         info!("the system allows {possible} connections, {wanted} are configured");
     }
-    http::connections::Limits {
+    Limits {
         connections: usize::try_from(wanted.min(possible)).unwrap_or(usize::MAX),
         head_bytes: config.max_head as usize,
         head_timeout: Duration::from_secs(config.head_timeout),

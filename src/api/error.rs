@@ -230,6 +230,13 @@ impl Error {
     }
 
     /// AWS's sentence is not known.
+    pub fn undecodable_body(limit_bytes: usize) -> Self {
+        Self::serialization(format!(
+            "The request body is not encoded as its head says, or is longer than {limit_bytes} bytes unpacked."
+        ))
+    }
+
+    /// AWS's sentence is not known.
     pub fn request_timeout() -> Self {
         Self::new(
             Code::RequestTimeoutException,

@@ -24,10 +24,11 @@ use http_body_util::BodyExt;
 
 use crate::api::{self, Cx, ForRecord, Left};
 use crate::app::App;
-use crate::aws::models;
+use crate::aws::model::Protocol;
 use crate::aws::route::{self, Call, Route};
 use crate::aws::sigv4::{self, Signature};
 use crate::aws::verify::Refusal;
+use crate::aws::{body, models};
 use crate::config::Embedded;
 use crate::policy::templates;
 use crate::record::proxy::{self, Seen, ToTheEnd, UpstreamError};
@@ -111,18 +112,12 @@ async fn answer(app: Arc<App>, peer: SocketAddr, request: Request) -> Response {
         .as_ref()
         .map(|signature| signature.region.clone())
         .filter(|region| !region.is_empty());
-    let key_account = readable
-        .as_ref()
-        .and_then(|signature| app.recorder.keys.account(&signature.access_key))
-        .map(ToOwned::to_owned);
+    let access_key = readable.as_ref().map(|it| it.access_key.as_str());
     let caller = Caller {
         signing_name,
         region: region.unwrap_or_else(|| app.config.region.clone()),
         peer: peer.ip(),
-        default_account: match key_account {
-            Some(account) => account,
-            None => app.default_account().await,
-        },
+        default_account: app.account_of(access_key).await,
         signature: readable,
     };
     let replier = Replier::new(&parts, &caller, &app.ids);
@@ -330,14 +325,14 @@ async fn call_api(
         Err(Unread::TooLong) => return replier.api_error(&api::Error::request_too_large(limit)),
         Err(Unread::Broken) => return replier.api_error(&api::Error::request_timeout()),
     };
-    // SDKs differ in what stands before the last dot (facts 1.1).
-    let target = parts
-        .headers
-        .get("x-amz-target")
-        .and_then(|target| target.to_str().ok());
-    let operation = target
-        .and_then(|target| target.rsplit('.').next())
-        .unwrap_or_default();
+    // What it is recorded as: a call that no record would be made of is not run.
+    let operation = match route::find(parts, Some(signature), &[]) {
+        Route::Call(call) if call.protocol == Protocol::Json => &*call.operation.name,
+        _ => "",
+    };
+    let Some(body) = body::decode(&parts.headers, &body, limit) else {
+        return replier.api_error(&api::Error::undecodable_body(limit));
+    };
     let cx = Cx {
         account: principal.account.clone(),
         region: caller.region.clone(),
@@ -371,6 +366,7 @@ async fn forward(app: &App, replier: &Replier, request: Request, sent: &Seen) ->
                 UpstreamError::Caller => return replier.broken_body(),
                 UpstreamError::Unreachable { .. } => StatusCode::BAD_GATEWAY,
                 UpstreamError::Hanging { .. } => StatusCode::GATEWAY_TIMEOUT,
+                UpstreamError::Busy { .. } => StatusCode::SERVICE_UNAVAILABLE,
             };
             tracing::warn!("{error}");
             replier.error(status, "ServiceUnavailable", &error.to_string())

@@ -13,7 +13,7 @@ use http::header::{self, HeaderName};
 use http::{HeaderMap, HeaderValue, Request, Response, Uri};
 use http_body::{Body as _, Frame, SizeHint};
 use http_body_util::BodyExt;
-use tokio::sync::Notify;
+use tokio::sync::{Notify, OwnedSemaphorePermit, Semaphore};
 
 use crate::client::Client;
 
@@ -300,6 +300,7 @@ struct Watched {
     timeout: Duration,
     /// Runs while a frame is awaited.
     silence: Option<Pin<Box<tokio::time::Sleep>>>,
+    _under_way: OwnedSemaphorePermit,
 }
 
 impl http_body::Body for Watched {
@@ -358,6 +359,8 @@ pub struct Upstream {
     pub client: Client<Body>,
     /// How long nothing may move in either direction.
     pub timeout: Duration,
+    /// Room for calls under way: one outlives its caller's connection, but not the upstream's.
+    pub room: Arc<Semaphore>,
 }
 
 /// Why the upstream gave no answer.
@@ -369,6 +372,8 @@ pub enum UpstreamError {
     Unreachable { endpoint: Uri, reason: String },
     #[error("the upstream {endpoint} gave no answer within {seconds} s")]
     Hanging { endpoint: Uri, seconds: u64 },
+    #[error("too many calls to the upstream {endpoint} are under way")]
+    Busy { endpoint: Uri },
 }
 
 /// Headers that are between two hops and not passed on (RFC 9110, section 7.6.1); `expect` has been answered here.
@@ -392,6 +397,10 @@ impl Upstream {
         mut request: Request<Body>,
         sent: &Seen,
     ) -> Result<Response<Body>, UpstreamError> {
+        let under_way = Arc::clone(&self.room).try_acquire_owned();
+        let under_way = under_way.map_err(|_| UpstreamError::Busy {
+            endpoint: self.endpoint.clone(),
+        })?;
         strip_hop_by_hop(request.headers_mut());
         let host = request.uri().authority().cloned();
         *request.uri_mut() = self
@@ -430,6 +439,7 @@ impl Upstream {
                 inner: Body::new(body),
                 timeout: self.timeout,
                 silence: None,
+                _under_way: under_way,
             })
         });
         strip_hop_by_hop(answer.headers_mut());

@@ -1,7 +1,11 @@
 //! Records of calls through the door.
 
+use std::io::Write;
+
 use axum::body::Body;
 use axum::http::{Request, StatusCode};
+use flate2::Compression;
+use flate2::write::GzEncoder;
 use serde_json::{Value, json};
 
 use crate::support::{ACCOUNT, TestApp, names};
@@ -166,4 +170,73 @@ async fn calls_of_many_at_once_are_all_recorded() {
     let events = app.events().await;
     assert_eq!(events.len(), 200);
     assert!(names(&events).iter().all(|name| *name == "ListTrails"));
+}
+
+/// A call of CloudTrail by the root of [`ACCOUNT`].
+fn cloudtrail(target: &str, region: &str) -> axum::http::request::Builder {
+    let scope = format!("{ACCOUNT}/20261122/{region}/cloudtrail/aws4_request");
+    Request::post("/")
+        .header("host", "127.0.0.1:4580")
+        .header("x-amz-date", "20261122T150130Z")
+        .header("x-amz-target", target)
+        .header(
+            "authorization",
+            format!("AWS4-HMAC-SHA256 Credential={scope}, SignedHeaders=host, Signature=0"),
+        )
+        .header("content-type", "application/x-amz-json-1.1")
+}
+
+#[tokio::test]
+async fn what_no_record_would_be_made_of_is_not_run() {
+    let app = TestApp::new().await;
+    let sdk = app.logging_trail().await;
+    for target in [
+        "StopLogging",
+        "Foo.StopLogging",
+        "DynamoDB_20120810.StopLogging",
+    ] {
+        let request = cloudtrail(target, "us-east-1").body(Body::from(r#"{"Name":"main"}"#));
+        let answer = app.send(request.unwrap()).await;
+        assert_eq!(answer.status(), 400, "{target}");
+        let error: Value = serde_json::from_slice(answer.body()).unwrap();
+        assert_eq!(error["__type"], "UnknownOperationException", "{target}");
+    }
+    let status = sdk.get_trail_status().name("main").send().await.unwrap();
+    assert_eq!(status.is_logging(), Some(true));
+}
+
+#[tokio::test]
+async fn a_body_is_read_as_it_is_recorded() {
+    let app = TestApp::new().await;
+    app.logging_trail().await;
+    let mut zipped = GzEncoder::new(Vec::new(), Compression::fast());
+    zipped.write_all(br#"{"Name":"main"}"#).unwrap();
+    for (body, status) in [
+        (zipped.finish().unwrap(), 200),
+        (br#"{"Name":"main"}"#.to_vec(), 400),
+    ] {
+        let request = cloudtrail("CloudTrail_20131101.StopLogging", "us-east-1")
+            .header("content-encoding", "gzip")
+            .body(Body::from(body));
+        let answer = app.send(request.unwrap()).await;
+        assert_eq!(answer.status(), status, "{answer:?}");
+    }
+    let events = app.events().await;
+    let stop = events.iter().find(|it| it["eventName"] == "StopLogging");
+    assert_eq!(
+        stop.unwrap()["requestParameters"],
+        json!({ "name": "main" })
+    );
+}
+
+/// It becomes part of keys in a bucket and of paths.
+#[tokio::test]
+async fn what_no_region_could_be_called_is_none() {
+    let app = TestApp::new().await;
+    for region in [&*"x".repeat(1_200), "us_east_1", "..", "a?b", "US-EAST-1"] {
+        let request = cloudtrail("CloudTrail_20131101.ListTrails", region).body(Body::from("{}"));
+        assert_eq!(app.send(request.unwrap()).await.status(), 200, "{region}");
+        let event = app.events().await.pop().unwrap();
+        assert_eq!(event["awsRegion"], "us-east-1", "{region}");
+    }
 }
