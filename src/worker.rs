@@ -2,7 +2,7 @@
 //! decision, when is decided here. The clock only decides *when*: [`Worker::settle`] does the same work, by the same
 //! code, as the worker that runs in the background.
 
-use std::collections::HashSet;
+use std::collections::HashMap;
 use std::sync::atomic::{AtomicI64, AtomicU64, Ordering};
 use std::time::Duration;
 
@@ -14,10 +14,9 @@ use tracing::{error, info, warn};
 
 use crate::clock::Clock;
 pub use crate::delivery::Delivered;
-use crate::delivery::{Delivery, DeliveryError, Failed, Outcome};
+use crate::delivery::{Delivery, Failed, Outcome};
 use crate::event::HISTORY_MS;
-use crate::store::{Due, Error, Item, Slot, Step, Store};
-use crate::targets::TargetError;
+use crate::store::{Due, Error, Item, Slot, Store};
 
 /// Steps that run at the same time, so that one slow bucket does not hold up the others.
 const PARALLEL: usize = 8;
@@ -29,8 +28,12 @@ const LONGEST_PAUSE: TimeDelta = TimeDelta::hours(1);
 const PRUNE_EVERY: TimeDelta = TimeDelta::days(1);
 /// How long events for an event bus gather: those that follow soon go in the same call.
 const GATHER: Duration = Duration::from_millis(500);
-/// How soon the worker looks again after a run that ended early.
-const AFTER_ERROR: TimeDelta = TimeDelta::seconds(1);
+/// How soon the worker looks again after runs that ended early: after the first as soon as a step is tried again, and at
+/// most this late.
+const LONGEST_AFTER_ERROR: TimeDelta = TimeDelta::minutes(1);
+
+/// What a step is said to have failed with that could not be run to its end.
+const INTERNAL: &str = "InternalFailure";
 
 #[derive(Debug)]
 pub struct Worker {
@@ -51,20 +54,30 @@ pub struct Worker {
 
 /// Why a run of the worker ended early. What it was at stays in the outbox.
 #[derive(Debug, thiserror::Error)]
-pub enum WorkerError {
-    #[error("cannot read or write the outbox: {0}")]
-    Outbox(#[from] Error),
-    #[error("a step cannot be run: {0}")]
-    Step(#[from] DeliveryError),
-    #[error("a step panicked: {0}")]
-    Panic(tokio::task::JoinError),
-}
+#[error("cannot read or write the outbox: {0}")]
+pub struct WorkerError(#[from] Error);
 
 /// What a run of the worker did.
 #[derive(Clone, Debug, Default)]
 pub struct Report {
     pub delivered: Vec<Delivered>,
     pub failed: Vec<Failed>,
+}
+
+/// A run of the worker: all that is due by some time.
+struct Run {
+    /// Its services are asked once if they are silent, however often that is due.
+    delivery: Delivery,
+    report: Report,
+}
+
+impl Run {
+    fn new(delivery: &Delivery) -> Self {
+        Self {
+            delivery: delivery.for_run(),
+            report: Report::default(),
+        }
+    }
 }
 
 impl Worker {
@@ -88,19 +101,24 @@ impl Worker {
     /// Runs until `stop`; a step under way is finished first. Wakes when something is due, at the end of each slot, when
     /// what has come in meanwhile is, and soon after events have come in that an event bus waits for.
     pub async fn run(&self, stop: CancellationToken) {
+        let mut errors = 0;
         loop {
             let next = {
                 let _turn = self.turn.lock().await;
-                self.run_due(&mut Report::default()).await
+                self.run_due(&mut Run::new(&self.delivery)).await
             };
             let slot_end = Slot::of(self.clock.now_ms(), self.slot_ms).end_ms;
             let slot_end =
                 DateTime::from_timestamp_millis(slot_end).unwrap_or(DateTime::<Utc>::MAX_UTC);
             let next = match next {
-                Ok(due) => due.map_or(slot_end, |due| due.min(slot_end)),
+                Ok(due) => {
+                    errors = 0;
+                    due.map_or(slot_end, |due| due.min(slot_end))
+                }
                 Err(error) => {
                     error!("{error}");
-                    self.clock.now() + AFTER_ERROR
+                    errors += 1;
+                    self.clock.now() + pause(errors - 1).min(LONGEST_AFTER_ERROR)
                 }
             };
             tokio::select! {
@@ -116,9 +134,9 @@ impl Worker {
     /// Does all that is due now, follow-ups too.
     pub async fn settle(&self) -> Result<Report, WorkerError> {
         let _turn = self.turn.lock().await;
-        let mut report = Report::default();
-        self.run_due(&mut report).await?;
-        Ok(report)
+        let mut run = Run::new(&self.delivery);
+        self.run_due(&mut run).await?;
+        Ok(run.report)
     }
 
     /// Delivers all that is recorded and wanted now, though its slot has not ended; with `digests` then digests too,
@@ -127,20 +145,23 @@ impl Worker {
         let _turn = self.turn.lock().await;
         let now_ms = self.clock.now_ms();
         self.store.outbox_hurry(now_ms, false).await?;
-        let mut report = Report::default();
-        self.run_due(&mut report).await?;
+        let mut run = Run::new(&self.delivery);
+        self.run_due(&mut run).await?;
         if digests {
             self.store.outbox_hurry(now_ms, true).await?;
-            self.run_due(&mut report).await?;
+            self.run_due(&mut run).await?;
         }
-        Ok(report)
+        Ok(run.report)
     }
 
     /// Moves the clock to `target`, stopping at each due time on the way to do what is due then.
     pub async fn advance(&self, target: DateTime<Utc>) -> Result<(), WorkerError> {
         let _turn = self.turn.lock().await;
+        let mut run = Run::new(&self.delivery);
         loop {
-            match self.run_due(&mut Report::default()).await? {
+            // Nobody asks what was delivered on the way, and it may be much.
+            run.report = Report::default();
+            match self.run_due(&mut run).await? {
                 Some(due) if due <= target => self.clock.set(due.max(self.clock.now())),
                 _ => break,
             }
@@ -174,14 +195,14 @@ impl Worker {
         self.given_up.load(Ordering::Relaxed)
     }
 
-    /// Does all that is due now, follow-ups too; adds to `report` what that was. Returns when the next step is due.
-    async fn run_due(&self, report: &mut Report) -> Result<Option<DateTime<Utc>>, WorkerError> {
-        let mut silent = HashSet::new();
+    /// Does all that is due now, follow-ups too; adds to the report of `run` what that was. Returns when the next step is
+    /// due.
+    async fn run_due(&self, run: &mut Run) -> Result<Option<DateTime<Utc>>, WorkerError> {
         loop {
             let now_ms = self.clock.now_ms();
             let next_ms = match self.store.outbox_due(now_ms, PAGE).await? {
                 Due::Now(due) => {
-                    self.run_steps(due, now_ms, &mut silent, report).await?;
+                    self.run_steps(due, now_ms, run).await?;
                     continue;
                 }
                 Due::At(next_ms) => Some(next_ms),
@@ -192,43 +213,48 @@ impl Worker {
         }
     }
 
-    /// Runs steps, some at the same time. Those of services that turn out to be `silent` are put off.
+    /// Runs steps, some at the same time. Where one cannot be written down, those that run are let finish: what they have
+    /// called would be called again.
     async fn run_steps(
         &self,
         due: Vec<Item>,
         now_ms: i64,
-        silent: &mut HashSet<&'static str>,
-        report: &mut Report,
+        run: &mut Run,
     ) -> Result<(), WorkerError> {
+        // A step calls a service before it writes down how that went: where nothing can be written, it is not to call.
+        self.store.outbox_touch(&due).await?;
         let (mut due, mut running) = (due.into_iter(), JoinSet::new());
+        let mut items = HashMap::new();
+        let mut ended = Ok(());
         loop {
-            while running.len() < PARALLEL
+            while ended.is_ok()
+                && running.len() < PARALLEL
                 && let Some(item) = due.next()
             {
-                if silent.contains(service(&item.step)) {
-                    self.put_off(&item, TargetError::TIMEOUT, now_ms).await?;
-                    continue;
-                }
-                let delivery = self.delivery.clone();
-                running.spawn(async move {
-                    let outcome = delivery.run_step(&item, now_ms).await;
-                    (item, outcome)
-                });
+                let (delivery, step) = (run.delivery.clone(), item.clone());
+                let task = running.spawn(async move { delivery.run_step(&step, now_ms).await });
+                items.insert(task.id(), item);
             }
-            match running.join_next().await {
-                Some(Ok((item, outcome))) => {
-                    let outcome = outcome?;
-                    if let Outcome::Retry(Failed { error, .. }) = &outcome
-                        && error == TargetError::TIMEOUT
-                    {
-                        silent.insert(service(&item.step));
-                    }
-                    self.write_down(&item, outcome, now_ms, report).await?;
+            let (id, outcome) = match running.join_next_with_id().await {
+                Some(Ok((id, outcome))) => (id, outcome.map_err(|error| error.to_string())),
+                Some(Err(panic)) => (panic.id(), Err(panic.to_string())),
+                None => return Ok(ended?),
+            };
+            let Some(item) = items.remove(&id) else {
+                continue;
+            };
+            let written = match outcome {
+                Ok(outcome) => {
+                    self.write_down(&item, outcome, now_ms, &mut run.report)
+                        .await
                 }
-                // The step's row is untouched, so it would be tried at once for ever; fail the whole run instead.
-                Some(Err(panic)) => return Err(WorkerError::Panic(panic)),
-                None => return Ok(()),
-            }
+                // The machine's fault, or ours. Others are not to wait for it.
+                Err(error) => {
+                    error!("a step cannot be run: {error}");
+                    self.put_off(&item, INTERNAL, now_ms).await
+                }
+            };
+            ended = ended.and(written);
         }
     }
 
@@ -305,18 +331,6 @@ impl Worker {
             }
         }
         Ok(())
-    }
-}
-
-/// The service that a step calls, if it calls any. One that gives no answer is not asked again in the same run: steps
-/// for it would hold up, each for the whole timeout, those for the others.
-fn service(step: &Step) -> &'static str {
-    match step {
-        Step::Upload { .. } | Step::UploadDigest { .. } => "s3",
-        Step::Notify { .. } => "sns",
-        Step::PutLogEvents { .. } => "logs",
-        Step::GatherEvents { .. } | Step::PutEvents { .. } => "events",
-        Step::Cut { .. } | Step::Digest { .. } | Step::Backfill { .. } => "",
     }
 }
 

@@ -94,6 +94,15 @@ pub struct Failed {
 }
 
 impl Delivery {
+    /// The same for one run of the worker: a service that turns out to be silent is not asked again in it. Each of the steps
+    /// for it would hold up those for the others, for the whole timeout.
+    pub fn for_run(&self) -> Self {
+        Self {
+            targets: self.targets.noting_silence(),
+            ..self.clone()
+        }
+    }
+
     /// Runs one step at `now_ms`.
     pub async fn run_step(&self, item: &Item, now_ms: i64) -> Result<Outcome, DeliveryError> {
         match &item.step {

@@ -6,10 +6,10 @@
 
 use serde::{Deserialize, Serialize};
 use sqlx::sqlite::SqliteRow;
-use sqlx::{FromRow, QueryBuilder, Row};
+use sqlx::{FromRow, QueryBuilder, Row, SqliteConnection};
 
 use super::connections::Batch;
-use super::{Error, NewEvent, Store, Tx, riders};
+use super::{Error, NewEvent, Slot, Store, Tx, riders};
 
 /// Something to be done. Cuts are enqueued by a trigger, with the first event that a trail takes of a slot.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -313,6 +313,28 @@ async fn log_files_insert(tx: &mut Tx, cut: &mut [CutFile]) -> Result<(), Error>
     Ok(())
 }
 
+/// The next events that a cut of a trail's slot may take, from the event `from` on.
+async fn candidates(
+    connection: &mut SqliteConnection,
+    trail_id: i64,
+    slot: Slot,
+    from: i64,
+) -> Result<Vec<Candidate>, Error> {
+    sqlx::query_as(
+        "select id, account, region, time_ms, octet_length(record) as bytes from event
+         where id >= $1 and slot_start_ms = $2 and slot_end_ms = $3 and takers is not null
+           and exists (select 1 from json_each(takers) where value = $4)
+         order by id limit 0 + $5",
+    )
+    .bind(from)
+    .bind(slot.start_ms)
+    .bind(slot.end_ms)
+    .bind(trail_id)
+    .bind(CUT)
+    .fetch_all(connection)
+    .await
+}
+
 impl Store {
     /// Up to `limit` steps that are due, the earliest first; one that waits for others only when none of those is left,
     /// and by itself. Where none is due, when the next one is.
@@ -346,6 +368,16 @@ impl Store {
         sqlx::query("update outbox set due_ms = $1 where due_ms > $1 and waits <= $2")
             .bind(now_ms)
             .bind(digests)
+            .execute(&mut *self.connections.write().await?)
+            .await?;
+        Ok(())
+    }
+
+    /// Writes the first of `items` as it is: fails where nothing can be written.
+    pub async fn outbox_touch(&self, items: &[Item]) -> Result<(), Error> {
+        let first = items.first().map(|item| item.id);
+        sqlx::query("update outbox set attempts = attempts where id = $1")
+            .bind(first)
             .execute(&mut *self.connections.write().await?)
             .await?;
         Ok(())
@@ -404,29 +436,33 @@ impl Store {
         else {
             return Err(Error::Protocol("not a cut".to_owned()));
         };
-        // Read inside the transaction: an event of this slot that commits meanwhile would find this cut still waiting
-        // and ask for none of its own.
-        let mut tx = self.begin().await?;
-        let mut next_event = Some(*first_event);
-        while let Some(from) = next_event {
-            let candidates: Vec<Candidate> = sqlx::query_as(
-                "select id, account, region, time_ms, length(record) as bytes from event
-                 where id >= $1 and slot_start_ms = $2 and slot_end_ms = $3 and takers is not null
-                   and exists (select 1 from json_each(takers) where value = $4)
-                 order by id limit 0 + $5",
-            )
-            .bind(from)
-            .bind(slot_start_ms)
-            .bind(slot_end_ms)
-            .bind(trail_id)
-            .bind(CUT)
-            .fetch_all(&mut *tx)
-            .await?;
+        let slot = Slot {
+            start_ms: *slot_start_ms,
+            end_ms: *slot_end_ms,
+        };
+        // Most of the slot is read while others write: its events do not change, and later ones have later ids.
+        let mut from = *first_event;
+        loop {
+            let reading = &mut *self.connections.read().await?;
+            let candidates = candidates(reading, *trail_id, slot, from).await?;
             let is_full = candidates.len() == CUT as usize;
-            next_event = candidates
-                .last()
-                .filter(|_| is_full)
-                .map(|last| last.id + 1);
+            from = candidates.last().map_or(from, |last| last.id + 1);
+            candidates
+                .into_iter()
+                .for_each(|event| partition.event(event));
+            if !is_full {
+                break;
+            }
+        }
+        // The rest inside the transaction: an event of this slot that commits meanwhile would find this cut still
+        // waiting and ask for none of its own.
+        let mut tx = self.begin().await?;
+        loop {
+            let candidates = candidates(&mut tx, *trail_id, slot, from).await?;
+            let Some(last) = candidates.last() else {
+                break;
+            };
+            from = last.id + 1;
             candidates
                 .into_iter()
                 .for_each(|event| partition.event(event));

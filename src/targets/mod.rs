@@ -12,7 +12,8 @@ mod s3;
 mod sns;
 mod sts;
 
-use std::sync::Arc;
+use std::collections::HashSet;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
 use bytes::Bytes;
@@ -102,7 +103,12 @@ pub struct Endpoints {
 
 /// The services as localtrail uses them. Clones share connections.
 #[derive(Clone, Debug)]
-pub struct Targets(Arc<Inner>);
+pub struct Targets(Arc<Inner>, Silence);
+
+/// The services that have given no answer in time, by signing name: they are taken to be silent still. Clones share them.
+/// `None`: each is asked each time.
+#[derive(Clone, Debug, Default)]
+struct Silence(Option<Arc<Mutex<HashSet<&'static str>>>>);
 
 #[derive(Debug)]
 struct Inner {
@@ -126,7 +132,7 @@ impl Targets {
         policy_check: PolicyCheck,
         timeout: Duration,
     ) -> Self {
-        Self(Arc::new(Inner {
+        let inner = Inner {
             s3,
             sns,
             endpoints,
@@ -134,7 +140,14 @@ impl Targets {
             credentials,
             policy_check,
             timeout,
-        }))
+        };
+        Self(Arc::new(inner), Silence::default())
+    }
+
+    /// The same services, of which each that gives no answer in time is asked no more: what would be asked fails as that
+    /// did, at once.
+    pub fn noting_silence(&self) -> Self {
+        Self(Arc::clone(&self.0), Silence(Some(Arc::default())))
     }
 
     /// Calls an operation of a service that speaks JSON, and gives the members of its answer.
@@ -174,12 +187,29 @@ impl Targets {
     }
 
     async fn send(&self, endpoint: &Uri, call: Outgoing<'_>) -> Result<Answer, TargetError> {
-        let timeout = self.0.timeout;
+        let (timeout, service) = (self.0.timeout, call.service);
+        self.heard(service, endpoint)?;
         let sent = tokio::time::timeout(timeout, self.exchange(endpoint, call)).await;
-        sent.map_err(|_| TargetError {
-            code: TargetError::TIMEOUT.to_owned(),
-            message: format!("{endpoint} gave no answer within {} s", timeout.as_secs()),
+        sent.map_err(|_| {
+            self.1.note(service);
+            self.no_answer(endpoint)
         })?
+    }
+
+    /// Fails where the service is known to be silent.
+    fn heard(&self, service: &str, endpoint: &Uri) -> Result<(), TargetError> {
+        match self.1.knows(service) {
+            true => Err(self.no_answer(endpoint)),
+            false => Ok(()),
+        }
+    }
+
+    fn no_answer(&self, endpoint: &Uri) -> TargetError {
+        let seconds = self.0.timeout.as_secs();
+        TargetError {
+            code: TargetError::TIMEOUT.to_owned(),
+            message: format!("{endpoint} gave no answer within {seconds} s"),
+        }
     }
 
     async fn exchange(&self, endpoint: &Uri, call: Outgoing<'_>) -> Result<Answer, TargetError> {
@@ -250,6 +280,24 @@ impl Targets {
         )?;
         request.headers_mut().extend(added);
         Ok(request.map(Full::new))
+    }
+}
+
+impl Silence {
+    fn services(&self) -> Option<MutexGuard<'_, HashSet<&'static str>>> {
+        let services = self.0.as_ref()?.lock();
+        Some(services.unwrap_or_else(PoisonError::into_inner))
+    }
+
+    fn note(&self, service: &'static str) {
+        if let Some(mut services) = self.services() {
+            services.insert(service);
+        }
+    }
+
+    fn knows(&self, service: &str) -> bool {
+        self.services()
+            .is_some_and(|services| services.contains(service))
     }
 }
 

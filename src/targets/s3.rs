@@ -140,7 +140,8 @@ impl Targets {
                 code: "NoSuchBucket".to_owned(),
                 message: "The specified bucket does not exist".to_owned(),
             }),
-            Target::Embedded(_) | Target::Endpoint(_) => Ok(()),
+            Target::Embedded(_) => Ok(()),
+            Target::Endpoint(endpoint) => self.heard("s3", endpoint),
             Target::Nowhere => Err(nowhere("S3")),
         }
     }

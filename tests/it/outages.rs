@@ -9,6 +9,8 @@ use axum::http::Request;
 use chrono::TimeDelta;
 use localtrail::record::proxy::Broken;
 use serde_json::{Value, json};
+use sqlx::sqlite::SqliteConnectOptions;
+use sqlx::{ConnectOptions, Executor};
 
 use crate::support::faulty::{Fault, Faulty, Taken};
 use crate::support::{ACCOUNT, REGION, TestApp, log_file};
@@ -78,9 +80,13 @@ impl Services {
 
     /// A server with a trail `main` that logs and delivers to all of them.
     async fn trail(&self) -> (TestApp, Client) {
+        self.trail_with("").await
+    }
+
+    async fn trail_with(&self, options: &str) -> (TestApp, Client) {
         let app = TestApp::with(&format!(
-            "--bucket-policy-check off --delivery-timeout 1 --s3-endpoint {} --sns-endpoint {} --logs-endpoint {} \
-             --events-endpoint {}",
+            "{options} --bucket-policy-check off --delivery-timeout 1 --s3-endpoint {} --sns-endpoint {} \
+             --logs-endpoint {} --events-endpoint {}",
             self.s3.url, self.sns.url, self.logs.url, self.events.url
         ))
         .await;
@@ -313,6 +319,69 @@ async fn a_service_that_gives_no_answer_is_not_waited_for_again_and_again() {
     assert_eq!(services.files().len(), 20);
 }
 
+/// However far the clock is moved and however often the service is due on the way.
+#[tokio::test]
+async fn a_silent_service_is_asked_once_while_the_clock_moves_and_given_up_after_30_days() {
+    let mut services = Services::start().await;
+    let (app, sdk) = services.trail().await;
+    app.settle().await;
+    sdk.list_trails().send().await.unwrap();
+    services.s3.set(Fault::Hang).await;
+    services.s3.failed();
+    app.advance(TimeDelta::hours(6)).await;
+    assert_eq!(services.s3.failed(), 1);
+    assert_eq!(app.metric("localtrail_log_files_waiting").await, Some(1));
+    app.advance(TimeDelta::days(31)).await;
+    assert_eq!(services.s3.failed(), 1);
+    assert_eq!(app.metric("localtrail_log_files_waiting").await, Some(0));
+    assert_eq!(app.metric("localtrail_log_files_given_up").await, Some(1));
+}
+
+#[tokio::test]
+async fn where_nothing_can_be_stored_no_service_is_called() {
+    let mut services = Services::start().await;
+    let folder = tempfile::tempdir().unwrap();
+    let (app, sdk) = services
+        .trail_with(&format!("--data-dir {}", folder.path().display()))
+        .await;
+    services.logs.set(Fault::Refuse).await;
+    sdk.list_trails().send().await.unwrap();
+    app.advance(TimeDelta::minutes(5)).await;
+    services.logs.set(Fault::None).await;
+    services.logs.taken();
+    let database = SqliteConnectOptions::new().filename(folder.path().join("localtrail.sqlite"));
+    let mut other = database.connect().await.unwrap();
+    other.execute("begin immediate").await.unwrap();
+    let next = app.now() + TimeDelta::minutes(1);
+    app.app.worker.advance(next).await.unwrap_err();
+    app.app.worker.settle().await.unwrap_err();
+    assert_eq!(services.logs.taken().len(), 0);
+    other.execute("rollback").await.unwrap();
+    assert_eq!(flush(&app).await, 0);
+    services.assert_all_arrived_once(&app).await;
+}
+
+#[tokio::test]
+async fn a_step_that_cannot_be_run_holds_up_no_other() {
+    let folder = tempfile::tempdir().unwrap();
+    let app = TestApp::with(&format!("--data-dir {}", folder.path().display())).await;
+    app.bucket("logs").await;
+    let trail = app.sdk().create_trail().name("main").s3_bucket_name("logs");
+    trail.enable_log_file_validation(true).send().await.unwrap();
+    let sdk = app.sdk();
+    sdk.start_logging().name("main").send().await.unwrap();
+    app.advance(TimeDelta::hours(1)).await;
+    let database = SqliteConnectOptions::new().filename(folder.path().join("localtrail.sqlite"));
+    let mut other = database.connect().await.unwrap();
+    let keys = other.execute("update digest_key set private_key = x'00'");
+    assert_eq!(keys.await.unwrap().rows_affected(), 1);
+    app.app.keys.forget();
+    let before = app.log_files("logs").await.len();
+    sdk.list_trails().send().await.unwrap();
+    app.advance(TimeDelta::hours(2)).await;
+    assert_eq!(app.log_files("logs").await.len(), before + 1);
+}
+
 /// A call of each protocol: (service, method, path, operation target).
 const CALLS: &[(&str, &str, &str, &str)] = &[
     ("s3", "PUT", "/data/key", ""),
@@ -398,6 +467,90 @@ async fn every_failure_of_the_upstream_reaches_the_caller_and_is_recorded() {
     }
     let calls = app.metric("localtrail_calls_recorded_total").await;
     assert_eq!(calls, Some(30));
+}
+
+fn caller_identity(_: &Taken) -> String {
+    let identity = "<Arn>arn:aws:iam::444455556666:root</Arn><UserId>444455556666</UserId><Account>444455556666</Account>";
+    format!(
+        "<GetCallerIdentityResponse><GetCallerIdentityResult>{identity}</GetCallerIdentityResult></GetCallerIdentityResponse>"
+    )
+}
+
+/// A call by a key that does not tell whose it is.
+async fn account_of_a_call(app: &TestApp) -> String {
+    let scope = format!("AKIAEXAMPLE/20261122/{REGION}/iam/aws4_request");
+    let request = Request::post("/")
+        .header("host", "127.0.0.1:4580")
+        .header("x-amz-date", "20261122T150130Z")
+        .header(
+            "authorization",
+            format!("AWS4-HMAC-SHA256 Credential={scope}, SignedHeaders=host, Signature=0"),
+        )
+        .header("content-type", "application/x-www-form-urlencoded")
+        .body(Body::from("Action=ListUsers&Version=2010-05-08"));
+    app.send(request.unwrap()).await;
+    let event = app.events().await.pop().unwrap();
+    event["recipientAccountId"].as_str().unwrap().to_owned()
+}
+
+#[tokio::test]
+async fn an_upstream_that_fails_at_first_is_asked_for_its_account_again() {
+    let mut upstream = Faulty::start(caller_identity).await;
+    let app = TestApp::with(&format!("--upstream {}", upstream.url)).await;
+    for fault in [Fault::Status(500), Fault::Refuse] {
+        upstream.set(fault).await;
+        assert_eq!(account_of_a_call(&app).await, "000000000000", "{fault:?}");
+    }
+    upstream.set(Fault::None).await;
+    assert_eq!(account_of_a_call(&app).await, "444455556666");
+    // Once it has told, it is believed.
+    upstream.set(Fault::Status(500)).await;
+    assert_eq!(account_of_a_call(&app).await, "444455556666");
+}
+
+#[tokio::test]
+async fn a_caller_whose_key_tells_its_account_does_not_wait_for_a_silent_upstream() {
+    let mut upstream = Faulty::start(caller_identity).await;
+    let app = TestApp::with(&format!("--upstream {} --embedded s3", upstream.url)).await;
+    upstream.set(Fault::Hang).await;
+    app.sdk().list_trails().send().await.unwrap();
+    assert_eq!(upstream.failed(), 0);
+}
+
+#[tokio::test]
+async fn calls_to_the_upstream_are_bounded_though_their_callers_have_gone() {
+    let mut upstream = Faulty::start(nothing).await;
+    let app = TestApp::with(&format!(
+        "--upstream {} --upstream-timeout 1 --account-id {ACCOUNT} --max-connections 1",
+        upstream.url
+    ))
+    .await;
+    upstream.set(Fault::Hang).await;
+    let app = std::sync::Arc::new(app);
+    let list = || {
+        call(
+            "dynamodb",
+            "POST",
+            "/",
+            "DynamoDB_20120810.ListTables",
+            upload("dynamodb"),
+        )
+    };
+    let gone = tokio::spawn({
+        let (app, request) = (std::sync::Arc::clone(&app), list());
+        async move { app.send(request).await.status() }
+    });
+    while upstream.failed() == 0 {
+        tokio::task::yield_now().await;
+    }
+    let answer = app.send(list()).await;
+    assert_eq!(answer.status(), 503);
+    let body = String::from_utf8_lossy(answer.body());
+    assert!(body.contains("too many calls to the upstream"), "{body}");
+    assert_eq!(gone.await.unwrap(), 504);
+    upstream.set(Fault::None).await;
+    assert_eq!(app.send(list()).await.status(), 200);
+    assert_eq!(app.events().await.len(), 3);
 }
 
 #[tokio::test]
