@@ -112,7 +112,10 @@ pub(super) async fn trail_by_arn(cx: &Cx, text: &str, reach: Reach) -> Result<Op
     }
     match reach {
         Reach::Home => {
-            administered(cx).await?;
+            // It may have left the one that the trail is of, and administer another.
+            if administered(cx).await?.id != *id {
+                return Ok(None);
+            }
             match arn.region == cx.region {
                 true => Ok(Some(trail)),
                 false => Err(Error::home_region(text, arn.region)),

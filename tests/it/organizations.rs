@@ -242,6 +242,19 @@ async fn the_upstream_tells_of_its_organization() {
         stopped.await.unwrap_err().code(),
         Some("NotOrganizationMasterAccountException")
     );
+    // Whoever administers an organization does not administer every one.
+    upstream.answer(move |call| {
+        let (status, members) = organizations(call, "ALL", trusts);
+        let text = members.to_string();
+        let moved = text.replace("o-exampleorgid", "o-anotherorgid");
+        (status, serde_json::from_str(&moved).unwrap())
+    });
+    let stopped = other.stop_logging().name(ARN).send();
+    assert_eq!(
+        stopped.await.unwrap_err().code(),
+        Some("TrailNotFoundException")
+    );
+    upstream.answer(move |call| organizations(call, "ALL", trusts));
     app.sdk()
         .register_organization_delegated_admin()
         .member_account_id(MEMBER)
