@@ -606,3 +606,70 @@ impl Store {
             .collect())
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use std::sync::{Arc, Mutex};
+
+    use super::*;
+    use crate::store::Lifetime;
+
+    /// Notes what is to be partitioned.
+    #[derive(Clone, Default)]
+    struct Noted(Arc<Mutex<Vec<Candidate>>>);
+
+    impl Partition for Noted {
+        fn event(&mut self, event: Candidate) {
+            self.0.lock().unwrap().push(event);
+        }
+
+        fn rider(&mut self, _: Candidate) {}
+
+        fn files(self) -> Vec<CutFile> {
+            Vec::new()
+        }
+    }
+
+    fn event(number: i64, record: &str) -> NewEvent {
+        NewEvent {
+            event_id: format!("event-{number}"),
+            account: "111122223333".to_owned(),
+            region: "us-east-1".to_owned(),
+            time_ms: number,
+            source: "cloudtrail.amazonaws.com".to_owned(),
+            name: "ListTrails".to_owned(),
+            read_only: Some(true),
+            category: "Management".to_owned(),
+            user_name: None,
+            access_key_id: None,
+            resources: Vec::new(),
+            record: record.to_owned(),
+            takers: vec![7],
+            slot: Slot::of(0, 300_000),
+        }
+    }
+
+    #[tokio::test]
+    async fn a_cut_takes_every_event_of_its_slot_once_and_knows_its_bytes() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("test.sqlite");
+        let store = Store::open(&path, Lifetime::Temporary).await.unwrap();
+        // More than are read at a time.
+        let count = i64::from(CUT) + 2;
+        let events = (0..count).map(|number| event(number, r#""ä€""#));
+        store.events_append(events.collect()).await.unwrap();
+        let Due::Now(due) = store.outbox_due(i64::MAX, 9).await.unwrap() else {
+            panic!("nothing is due");
+        };
+        let [cut] = due.as_slice() else {
+            panic!("{due:?}");
+        };
+        let noted = Noted::default();
+        let taken = store.log_file_cut(cut, 0, noted.clone(), |_| Vec::new());
+        taken.await.unwrap();
+        let taken = noted.0.lock().unwrap();
+        let ids: Vec<i64> = taken.iter().map(|event| event.id).collect();
+        assert_eq!(ids, (1..=count).collect::<Vec<_>>());
+        assert!(taken.iter().all(|event| event.bytes == r#""ä€""#.len()));
+    }
+}
