@@ -55,7 +55,7 @@ pub struct App {
     pub operations: &'static Operations,
     pub embedded: EmbeddedServices,
     pub upstream: Option<Upstream>,
-    limits: Limits,
+    room: Room,
     /// What the upstream's STS has said its account is.
     upstream_account: OnceLock<String>,
     /// When it gave no answer, by the machine's time. Held while it is asked.
@@ -230,12 +230,17 @@ impl App {
                 .context("cannot watch for events")?;
         }
         let worker = Worker::new(store.clone(), delivery, clock.clone(), config.slot_ms());
-        let limits = limits(&config);
+        let wanted = config.max_connections;
+        let room = Room::of(wanted, config.upstream.is_some(), files());
+        if (room.connections as u64) < u64::from(wanted) {
+            let connections = room.connections;
+            info!("the system allows {connections} connections, {wanted} are configured");
+        }
         let upstream = config.upstream.clone().map(|endpoint| Upstream {
             endpoint,
             client: client::client(connector),
             timeout: config.upstream_timeout(),
-            room: Arc::new(Semaphore::new(limits.connections)),
+            room: Arc::new(Semaphore::new(room.calls)),
         });
         Ok(Arc::new(Self {
             config,
@@ -249,7 +254,7 @@ impl App {
             operations: operations(),
             embedded,
             upstream,
-            limits,
+            room,
             upstream_account: OnceLock::new(),
             silent_since: Mutex::default(),
             _folder: folder,
@@ -263,7 +268,8 @@ impl App {
             async move { app.worker.run(stop).await }
         });
         let router = http::router(Arc::clone(self));
-        if !http::connections::serve(listener, router, self.limits, stop, GRACE).await {
+        let limits = limits(&self.config, self.room);
+        if !http::connections::serve(listener, router, limits, stop, GRACE).await {
             warn!(
                 "gave up calls that did not end within {} s",
                 GRACE.as_secs()
@@ -346,31 +352,60 @@ impl App {
     }
 }
 
-/// Files that callers' connections need not: the database, objects, connections to targets.
+/// Files that callers need not: the database, objects, connections to targets.
 const OTHER_FILES: u64 = 512;
+/// Of the files that callers need, calls to the upstream have one in so many: most connections are idle most of the time.
+const FILES_PER_CALL: u64 = 4;
 
-/// The limits of callers; fewer connections where the system has not so many files.
-fn limits(config: &Config) -> Limits {
+/// How many callers there may be at a time.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+struct Room {
+    connections: usize,
+    /// To the upstream: each is a connection to it.
+    calls: usize,
+}
+
+impl Room {
+    /// As many as are `wanted`, where the system allows so many files.
+    fn of(wanted: u32, has_upstream: bool, files: Option<u64>) -> Self {
+        let wanted = u64::from(wanted);
+        let size = |possible: u64| usize::try_from(possible.clamp(1, wanted)).unwrap_or(usize::MAX);
+        let Some(files) = files.map(|files| files.saturating_sub(OTHER_FILES)) else {
+            return Self {
+                connections: size(wanted),
+                calls: size(wanted),
+            };
+        };
+        let calls = if has_upstream {
+            files / FILES_PER_CALL
+        } else {
+            0
+        };
+        Self {
+            connections: size(files - calls.min(wanted)),
+            calls: size(calls),
+        }
+    }
+}
+
+/// The files that may be open at a time; `None`: as many as there are.
+fn files() -> Option<u64> {
     use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
 
-    let wanted = u64::from(config.max_connections);
     let files = getrlimit(Resource::Nofile);
     let raised = Rlimit {
         current: files.maximum,
         ..files
     };
     // Where it cannot be raised, what there is has to do.
-    let files = setrlimit(Resource::Nofile, raised).map_or(files, |()| raised);
-    // A call to the upstream is a connection to it too.
-    let each = if config.upstream.is_some() { 2 } else { 1 };
-    let possible = files.current.map_or(wanted, |files| {
-        (files.saturating_sub(OTHER_FILES) / each).max(1)
-    });
-    if possible < wanted {
-        info!("the system allows {possible} connections, {wanted} are configured");
-    }
+    setrlimit(Resource::Nofile, raised)
+        .map_or(files, |()| raised)
+        .current
+}
+
+fn limits(config: &Config, room: Room) -> Limits {
     Limits {
-        connections: usize::try_from(wanted.min(possible)).unwrap_or(usize::MAX),
+        connections: room.connections,
         head_bytes: config.max_head as usize,
         head_timeout: Duration::from_secs(config.head_timeout),
         body_timeout: Duration::from_secs(config.body_timeout),
@@ -445,4 +480,24 @@ fn credentials(config: &Config) -> Option<Credentials> {
         access_key_id: config.delivery_access_key_id.clone()?,
         secret_access_key: config.delivery_secret_access_key.clone()?,
     })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn callers_have_the_files_that_the_system_allows() {
+        for (has_upstream, files, connections, calls) in [
+            (true, None, 16_384, 16_384),
+            (true, Some(1_048_576), 16_384, 16_384),
+            (true, Some(20_000), 14_616, 4_872),
+            (false, Some(20_000), 16_384, 1),
+            (true, Some(4_608), 3_072, 1_024),
+            (true, Some(100), 1, 1),
+        ] {
+            let room = Room { connections, calls };
+            assert_eq!(Room::of(16_384, has_upstream, files), room, "{files:?}");
+        }
+    }
 }
