@@ -47,6 +47,7 @@ def calls(with_upstream):
     """The bytes of requests, and how often each is made together with those before it."""
     found = [
         (15, wire.query("sts", "GetCallerIdentity", "2011-06-15")),
+        (5, wire.query("sts", "AssumeRole", "2011-06-15", RoleArn=f"arn:aws:iam::{ACCOUNT}:role/deploy", RoleSessionName="ci")),
         (10, wire.cloudtrail("GetTrailStatus", Name="main")),
         (5, wire.cloudtrail("GetTrail", Name="none-such")),
         (5, wire.cloudtrail("LookupEvents", LookupAttributes=[{"AttributeKey": "EventName", "AttributeValue": "GetTrail"}])),
