@@ -274,3 +274,37 @@ async fn a_control_token_is_needed_wherever_the_caller_is() {
         assert!(!String::from_utf8_lossy(answer.body()).contains("s3cret"));
     }
 }
+
+#[tokio::test]
+async fn another_machine_needs_the_control_token_and_the_token_is_enough() {
+    let open = TestApp::new().await;
+    let closed = TestApp::with("--control-token s3cret").await;
+    for (peer, is_here) in [
+        ("127.0.0.1", true),
+        ("127.8.9.1", true),
+        ("::1", true),
+        ("::ffff:127.0.0.1", true),
+        ("192.0.2.1", false),
+        ("::ffff:192.0.2.1", false),
+        ("2001:db8::1", false),
+    ] {
+        for (app, token, admitted) in [
+            (&open, None, is_here),
+            // Where none is set, none lets in.
+            (&open, Some("Bearer s3cret"), is_here),
+            (&closed, None, false),
+            (&closed, Some("Bearer s3cret"), true),
+        ] {
+            // A name of this machine proves nothing: anyone can say it.
+            let mut request = Request::get("/_localtrail/status").header("host", "127.0.0.1:4580");
+            if let Some(token) = token {
+                request = request.header("authorization", token);
+            }
+            let request = request.body(Body::empty()).unwrap();
+            let answer = app.send_from(peer.parse().unwrap(), request).await.unwrap();
+            let status = answer.status();
+            assert_eq!(status == StatusCode::OK, admitted, "{peer} {token:?}");
+            assert!(admitted || status == StatusCode::FORBIDDEN, "{status}");
+        }
+    }
+}

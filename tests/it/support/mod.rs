@@ -89,7 +89,17 @@ impl TestApp {
         &self,
         request: Request<Body>,
     ) -> Result<Response<Bytes>, axum::Error> {
-        let (parts, body) = answer(&self.router, request).await.into_parts();
+        self.send_from(IpAddr::V4(Ipv4Addr::LOCALHOST), request)
+            .await
+    }
+
+    /// The same, from the machine `peer`.
+    pub(crate) async fn send_from(
+        &self,
+        peer: IpAddr,
+        request: Request<Body>,
+    ) -> Result<Response<Bytes>, axum::Error> {
+        let (parts, body) = answer(&self.router, peer, request).await.into_parts();
         let body = body.collect().await?.to_bytes();
         Ok(Response::from_parts(parts, body))
     }
@@ -328,8 +338,8 @@ pub(crate) fn names(events: &[Value]) -> Vec<&str> {
         .collect()
 }
 
-async fn answer(router: &Router, mut request: Request<Body>) -> Response<Body> {
-    let peer = SocketAddr::new(IpAddr::V4(Ipv4Addr::LOCALHOST), 40_000);
+async fn answer(router: &Router, peer: IpAddr, mut request: Request<Body>) -> Response<Body> {
+    let peer = SocketAddr::new(peer, 40_000);
     request.extensions_mut().insert(ConnectInfo(peer));
     match router.clone().call(request).await {
         Ok(answer) => answer,
@@ -362,7 +372,8 @@ impl HttpConnector for InProcess {
                 .map_err(|error| other(error.into()))?;
             let request = request
                 .map(|body| Body::from(body.bytes().expect("requests are not streamed").to_vec()));
-            let (parts, body) = answer(&router, request).await.into_parts();
+            let peer = IpAddr::V4(Ipv4Addr::LOCALHOST);
+            let (parts, body) = answer(&router, peer, request).await.into_parts();
             let body = body
                 .collect()
                 .await
