@@ -11,7 +11,7 @@ use tokio::sync::mpsc;
 use tracing::{debug, warn};
 
 use crate::client::Client;
-use crate::embedded::sns::HttpDelivery;
+use crate::embedded::sns::{self, HttpDelivery};
 
 /// How long a subscriber may take.
 const TIMEOUT: Duration = Duration::from_secs(15);
@@ -63,6 +63,11 @@ async fn deliver(delivery: &HttpDelivery, client: &Client<Full<Bytes>>, allowed:
         warn!(
             "no notification to {host}: it is not this machine, nor named by --sns-delivery-hosts"
         );
+        return;
+    }
+    // One that a topic had before such were refused.
+    if sns::is_control(&delivery.url) {
+        warn!("no notification to a control API");
         return;
     }
     for attempt in 1..=TRIES {

@@ -106,19 +106,20 @@ async fn admit(
     request: Request,
     next: Next,
 ) -> Response {
-    let admitted = match &app.config.control_token {
-        Some(token) => request
-            .headers()
-            .get(header::AUTHORIZATION)
-            .and_then(|value| value.as_bytes().strip_prefix(b"Bearer "))
-            .is_some_and(|given| same(given, token.expose().as_bytes())),
-        None => peer.ip().to_canonical().is_loopback() && !is_of_web_page(&request),
-    };
+    let admitted = !is_notification(&request)
+        && match &app.config.control_token {
+            Some(token) => request
+                .headers()
+                .get(header::AUTHORIZATION)
+                .and_then(|value| value.as_bytes().strip_prefix(b"Bearer "))
+                .is_some_and(|given| same(given, token.expose().as_bytes())),
+            None => peer.ip().to_canonical().is_loopback() && !is_of_web_page(&request),
+        };
     let mut response = if admitted {
         next.run(request).await
     } else {
         let message = "the control API answers on loopback, by a name such as 127.0.0.1 or localhost and to no web page, \
-                       or with --control-token as a bearer token";
+                       or with --control-token as a bearer token; and to no notification of SNS";
         AdminError(StatusCode::FORBIDDEN, message.to_owned()).into_response()
     };
     for (name, value) in RESPONSE_HEADERS {
@@ -126,6 +127,11 @@ async fn admit(
         response.headers_mut().insert(name.clone(), value);
     }
     response
+}
+
+/// Whether a request is what an SNS sends to a subscriber: that comes from this machine at the wish of any caller.
+fn is_notification(request: &Request) -> bool {
+    request.headers().contains_key("x-amz-sns-message-type")
 }
 
 /// Whether a page in a browser on this machine may be behind a request. It names its origin where it changes something
@@ -183,6 +189,10 @@ pub(super) async fn body<T: for<'de> Deserialize<'de>>(request: Request) -> Resu
         .map_err(|error| AdminError::bad(format!("cannot read the body: {error}")))?
         .to_bytes();
     let text: &[u8] = if body.is_empty() { b"{}" } else { &body };
+    // A list would do as well, its items taken for the members in their order.
+    if text.trim_ascii_start().first() != Some(&b'{') {
+        return Err(AdminError::bad("the body is to be a JSON object"));
+    }
     serde_json::from_slice(text).map_err(|error| AdminError::bad(error.to_string()))
 }
 
@@ -481,7 +491,13 @@ async fn messages(
     Ok(ok(&json!({ "Messages": messages })))
 }
 
-async fn reset(State(app): State<Arc<App>>) -> Result<Response> {
+/// A reset is told nothing: a body that is about something else was not meant for it.
+#[derive(Debug, Deserialize)]
+#[serde(deny_unknown_fields)]
+struct ResetBody {}
+
+async fn reset(State(app): State<Arc<App>>, request: Request) -> Result<Response> {
+    let ResetBody {} = body(request).await?;
     app.reset().await?;
     Ok(ok(&json!({})))
 }

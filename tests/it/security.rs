@@ -308,3 +308,55 @@ async fn another_machine_needs_the_control_token_and_the_token_is_enough() {
         }
     }
 }
+
+#[tokio::test]
+async fn a_topic_is_no_way_into_the_control_api() {
+    let app = TestApp::new().await;
+    let topic = app.closed_topic("alerts").await;
+    for endpoint in [
+        "http://127.0.0.1:4580/_localtrail/reset",
+        "http://127.0.0.1:4580/_localtrail",
+        "http://127.0.0.1:4580//_localtrail/clock",
+        "http://127.0.0.1:4580/%5flocaltrail/reset?x=1",
+        "http://127.0.0.1:4580/a/../_localtrail/reset",
+        "http://127.0.0.1:4580/a%2F%2e%2e%2f_LocalTrail%2Freset",
+        "http://a:b@localhost:4580/./_localtrail/reset",
+    ] {
+        let quoted: String = form_urlencoded::byte_serialize(endpoint.as_bytes()).collect();
+        let subscribe = format!(
+            "Action=Subscribe&Version=2010-03-31&Protocol=http&TopicArn={topic}&Endpoint={quoted}"
+        );
+        let answer = app.call("sns", "POST", "/", &subscribe).await;
+        let text = String::from_utf8_lossy(answer.body());
+        assert_eq!(answer.status(), StatusCode::BAD_REQUEST, "{endpoint}");
+        assert!(text.contains("<Code>InvalidParameter</Code>"), "{text}");
+    }
+    // What gets there all the same, from a topic of another service, is refused for what it is, or for what it says.
+    let confirmation = r#"{"Type":"SubscriptionConfirmation","Token":"0"}"#;
+    for call in ["reset", "flush", "clock", "events"] {
+        let path = format!("/_localtrail/{call}");
+        for (kind, status) in [
+            (Some("SubscriptionConfirmation"), StatusCode::FORBIDDEN),
+            (Some("Notification"), StatusCode::FORBIDDEN),
+            (None, StatusCode::BAD_REQUEST),
+        ] {
+            let mut request = Request::post(&path).header("host", "127.0.0.1:4580");
+            if let Some(kind) = kind {
+                request = request.header("x-amz-sns-message-type", kind);
+            }
+            let request = request.body(Body::from(confirmation)).unwrap();
+            assert_eq!(app.send(request).await.status(), status, "{call} {kind:?}");
+        }
+    }
+    for body in ["[]", "null", "0", r#"{"digests":true}"#, "x"] {
+        let request = Request::post("/_localtrail/reset").body(Body::from(body));
+        let answer = app.send(request.unwrap()).await;
+        assert_eq!(answer.status(), StatusCode::BAD_REQUEST, "{body}");
+    }
+    assert_eq!(app.events().await.len(), 1 + 7, "nothing is forgotten");
+    for body in ["", "{}"] {
+        let request = Request::post("/_localtrail/reset").body(Body::from(body));
+        assert_eq!(app.send(request.unwrap()).await.status(), StatusCode::OK);
+    }
+    assert_eq!(app.events().await.len(), 0);
+}
