@@ -224,7 +224,7 @@ pub struct Config {
     pub body_timeout: u64,
 
     /// Bytes of a body that is read whole: of a call to CloudTrail, SNS or STS, packed or unpacked; a longer one is
-    /// refused with 413.
+    /// refused with 413. Of a call to the embedded S3 that brings no object too.
     #[arg(long, env = "LOCALTRAIL_MAX_BODY", value_name = "BYTES", default_value = "2097152",
           value_parser = clap::value_parser!(u32).range(1_024..=268_435_456))]
     pub max_body: u32,

@@ -8,8 +8,8 @@ use axum::body::Body;
 use axum::extract::Request;
 use axum::response::Response;
 use bytes::Bytes;
-use http::{HeaderMap, HeaderName, HeaderValue, StatusCode, Uri, header};
-use http_body::Frame;
+use http::{HeaderMap, HeaderName, HeaderValue, Method, StatusCode, Uri, header};
+use http_body::{Body as _, Frame};
 
 use super::reply::Replier;
 use super::{Caller, Unread};
@@ -18,7 +18,7 @@ use crate::aws::body::{self, ChunkDecoder};
 use crate::aws::route::{self, Route};
 use crate::aws::{encode, params};
 use crate::config::Embedded;
-use crate::embedded;
+use crate::embedded::{self, s3};
 
 /// Query parameters that sign a request; the embedded S3 runs behind the check.
 const SIGNING_PARAMETERS: [&str; 10] = [
@@ -44,7 +44,11 @@ pub(super) async fn answer(
     let who = embedded_caller(app, caller);
     match service {
         Embedded::S3 => {
-            let response = app.embedded.s3.call(who, without_transport(request)).await;
+            let request = match with_body(app, caller, replier, request).await {
+                Ok(request) => request,
+                Err(refused) => return refused,
+            };
+            let response = app.embedded.s3.call(who, request).await;
             let mut response = response.map(Body::new);
             replier.stamp(&mut response);
             response
@@ -53,6 +57,60 @@ pub(super) async fn answer(
             call_form(app, who, caller, replier, service, request).await
         }
     }
+}
+
+/// A request to S3 with its body at hand, but for an object's bytes. What breaks off, or is too long, is refused here: the
+/// protocol crate would call it an error of its own, or keep it all.
+async fn with_body(
+    app: &App,
+    caller: &Caller,
+    replier: &Replier,
+    request: Request,
+) -> Result<Request, Response> {
+    if request.body().is_end_stream() {
+        return Ok(without_transport(request));
+    }
+    let is_form = is_form(&request);
+    if is_form && app.config.verify_signatures {
+        // What signs a form stands in it.
+        super::drain(request.into_body()).await;
+        return Err(replier.error(StatusCode::FORBIDDEN, "AccessDenied", "Access Denied"));
+    }
+    let (parts, body) = request.into_parts();
+    let brings_object = super::brings_object(&parts, caller.signature.as_ref());
+    let request = without_transport(Request::from_parts(parts, body));
+    if brings_object {
+        return Ok(request);
+    }
+    let limit = match is_form {
+        true => s3::MOST_FORM_BYTES,
+        false => app.config.body_limit(),
+    };
+    let (parts, body) = request.into_parts();
+    match super::collect(body, limit).await {
+        Ok(body) => Ok(Request::from_parts(parts, Body::from(body))),
+        Err(Unread::Broken) => Err(replier.broken_body()),
+        Err(Unread::TooLong) => {
+            // <https://docs.aws.amazon.com/AmazonS3/latest/API/ErrorResponses.html>
+            let (code, message) = match is_form {
+                true => (
+                    "EntityTooLarge",
+                    "Your proposed upload exceeds the maximum allowed size",
+                ),
+                false => ("MaxMessageLengthExceeded", "Your request was too big."),
+            };
+            Err(replier.error(StatusCode::BAD_REQUEST, code, message))
+        }
+    }
+}
+
+/// Whether it is a browser's form, which brings an object among its fields.
+/// <https://docs.aws.amazon.com/AmazonS3/latest/API/RESTObjectPOST.html>
+fn is_form(request: &Request) -> bool {
+    let name = b"multipart/form-data";
+    let content_type = request.headers().get(header::CONTENT_TYPE);
+    let start = content_type.and_then(|it| it.as_bytes().get(..name.len()));
+    request.method() == Method::POST && start.is_some_and(|it| it.eq_ignore_ascii_case(name))
 }
 
 fn embedded_caller(app: &App, caller: &Caller) -> embedded::Caller {

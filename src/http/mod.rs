@@ -41,6 +41,8 @@ use verify::Flaw;
 const SMALL_ANSWER: u64 = 64 << 10;
 /// How much is read of a body that nobody wants.
 const DRAIN_LIMIT: usize = 64 << 20;
+/// S3's operations that take an object's bytes, whatever their length.
+const TAKE_OBJECTS: &[&str] = &["PutObject", "UploadPart", "WriteGetObjectResponse"];
 
 /// Everything that the port answers.
 pub fn router(app: Arc<App>) -> Router {
@@ -198,6 +200,14 @@ fn refused(app: &App, replier: &Replier, refusal: &Refusal) -> Response {
 fn may_be_unsigned(call: &Call) -> bool {
     let is_link = matches!(&*call.operation.name, "ConfirmSubscription" | "Unsubscribe");
     call.operation.unsigned || (is_link && &*call.service.id == "sns")
+}
+
+/// Whether a request brings an object's bytes to S3: such a body is not held.
+fn brings_object(parts: &Parts, signature: Option<&Signature>) -> bool {
+    matches!(
+        route::find(parts, signature, &[]),
+        Route::Call(call) if &*call.service.id == "s3" && TAKE_OBJECTS.contains(&&*call.operation.name)
+    )
 }
 
 /// The signing name of the service asked for, and the body. Of an unsigned query call only its

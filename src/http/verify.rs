@@ -15,7 +15,7 @@ use http::request::Parts;
 use http_body::{Body as _, Frame, SizeHint};
 use sha2::{Digest, Sha256};
 
-use super::{collect, drain, may_be_unsigned};
+use super::{brings_object, collect, drain, may_be_unsigned};
 use crate::app::App;
 use crate::aws::body;
 use crate::aws::route::{self, Route};
@@ -25,8 +25,6 @@ use crate::aws::verify::{ChunkVerifier, Claim, Payload, Refusal, hex, same};
 /// Longest body that is held to be checked: a function's code of 50 MB, in base64, is the longest that a service but S3
 /// takes.
 const HELD_BODY_LIMIT: usize = 72 << 20;
-/// S3's operations that take an object's bytes, whatever their length.
-const TAKE_OBJECTS: &[&str] = &["PutObject", "UploadPart", "WriteGetObjectResponse"];
 
 /// Why a body that is passed on was broken off. Nothing while it is good.
 #[derive(Clone, Debug, Default)]
@@ -83,12 +81,8 @@ pub(super) async fn admit(
         is_over: false,
         flaw: flaw.clone(),
     };
-    let takes_object = matches!(
-        route::find(parts, signature, &[]),
-        Route::Call(call) if &*call.service.id == "s3" && TAKE_OBJECTS.contains(&&*call.operation.name)
-    );
     // An empty one is as good as at hand.
-    if takes_object && !checked.inner.is_end_stream() {
+    if brings_object(parts, signature) && !checked.inner.is_end_stream() {
         return Ok((Body::new(checked), flaw));
     }
     match collect(Body::new(checked), HELD_BODY_LIMIT).await {

@@ -230,6 +230,28 @@ def test_a_web_identity_needs_no_signature(server):
     assert claims not in json.dumps(server.events())
 
 
+def test_a_form_is_refused_where_signatures_are_verified(start, tmp_path):
+    from botocore.auth import S3SigV4Auth
+    from botocore.awsrequest import AWSRequest
+    from botocore.credentials import Credentials
+
+    credentials = tmp_path / "credentials"
+    credentials.write_text(f"[default]\naws_access_key_id = {ACCOUNT}\naws_secret_access_key = secret\n")
+    server = start("--verify-signatures", "--credentials", str(credentials))
+    s3 = server.client("s3")
+    s3.create_bucket(Bucket="data")
+    body = (b'--b\r\nContent-Disposition: form-data; name="key"\r\n\r\nk\r\n'
+            b'--b\r\nContent-Disposition: form-data; name="file"\r\n\r\nx\r\n--b--\r\n')
+    headers = {"Content-Type": "multipart/form-data; boundary=b"}
+    signed = AWSRequest("POST", f"{server.url}/data", headers, body)
+    S3SigV4Auth(Credentials(ACCOUNT, "secret"), "s3", "us-east-1").add_auth(signed)
+    for given in (headers, dict(signed.headers)):
+        with pytest.raises(urllib.error.HTTPError) as error:
+            urllib.request.urlopen(urllib.request.Request(f"{server.url}/data", body, given))
+        assert error.value.code == 403 and b"<Code>AccessDenied</Code>" in error.value.read()
+    assert "Contents" not in s3.list_objects_v2(Bucket="data")
+
+
 def test_identities_outlive_a_restart(start, tmp_path):
     server = start("--data-dir", str(tmp_path))
     keys = server.client("sts").get_federation_token(Name="carol")["Credentials"]

@@ -98,16 +98,91 @@ def test_an_object_that_is_too_long_is_refused(strict):
     assert s3.head_object(Bucket="logs", Key="key")["ContentLength"] == 100_000
 
 
-@pytest.mark.parametrize("head", [
-    HEAD,
-    FORM.format(SIGNED.format("sns")),
-    FORM.format(""),
-    FORM.format(SIGNED.format("s3")).replace("POST /", "PUT /logs/endless").replace("x-www-form-urlencoded", "octet-stream"),
+def to_s3(line, *headers):
+    lines = [f"{line} HTTP/1.1", "Host: localhost", "X-Amz-Date: 20261122T150130Z", SIGNED.format("s3").strip(), *headers]
+    return "\r\n".join(lines) + "\r\n"
+
+
+IN_CHUNKS = "X-Amz-Content-Sha256: STREAMING-UNSIGNED-PAYLOAD-TRAILER"
+CHUNKED = "Transfer-Encoding: chunked"
+
+
+@pytest.mark.parametrize("line", ["PUT /logs?tagging", "PUT /logs?policy", "POST /logs?delete", "PUT /logs/key?tagging",
+                                  "POST /logs/key?uploadId=0", "PUT /logs/key"])
+@pytest.mark.parametrize("header, sent, more_is_to_come", [
+    ("Content-Length: 100", b"<Tagging>", True),
+    (f"{IN_CHUNKS}\r\nContent-Length: 9", b"no chunk\n", False),
+    (f"{IN_CHUNKS}\r\nX-Amz-Decoded-Content-Length: 5\r\nContent-Length: 6", b"5\r\nhel", False),
+    (CHUNKED, b"no chunk\r\n", True),
+    (CHUNKED, b"5\r\nhel", True),
 ])
-def test_a_body_that_never_ends_is_cut_off(strict, head):
+def test_a_body_to_s3_that_breaks_off_is_incomplete(strict, line, header, sent, more_is_to_come):
+    strict.client("s3").create_bucket(Bucket="logs")
+    for stands_still in (False, True) if more_is_to_come else (True,):
+        connection = connect(strict)
+        connection.sendall(to_s3(line, header, "Connection: close").encode() + b"\r\n" + sent)
+        if not stands_still:
+            connection.shutdown(socket.SHUT_WR)
+        answer = rest(connection)
+        assert answer.startswith(b"HTTP/1.1 400") and b"<Code>IncompleteBody</Code>" in answer, answer
+
+
+@pytest.mark.parametrize("line", ["PUT /logs?tagging", "PUT /logs?policy", "POST /logs?delete"])
+def test_a_document_for_s3_that_is_too_long_is_refused(strict, line):
+    strict.client("s3").create_bucket(Bucket="logs")
+    for length, is_refused in [(21 << 20, True), (4_097, True), (4_096, False)]:
+        connection = connect(strict)
+        connection.sendall(to_s3(line, f"Content-Length: {length}", "Connection: close").encode() + b"\r\n" + b" " * length)
+        answer = rest(connection)
+        assert answer.startswith(b"HTTP/1.1 400"), answer
+        assert (b"<Code>MaxMessageLengthExceeded</Code>" in answer) == is_refused, answer
+
+
+FORM_DATA = "Content-Type: multipart/form-data; boundary=b"
+FORM_START = b'--b\r\nContent-Disposition: form-data; name="key"\r\n\r\nform\r\n--b\r\nContent-Disposition: form-data; name="file"\r\n\r\n'
+
+
+def upload_form(program, length):
+    body = FORM_START + b"a" * length + b"\r\n--b--\r\n"
+    connection = connect(program)
+    head = f"POST /logs HTTP/1.1\r\nHost: localhost\r\nConnection: close\r\n{FORM_DATA}\r\nContent-Length: {len(body)}\r\n\r\n"
+    connection.sendall(head.encode() + body)
+    return rest(connection)
+
+
+def test_a_form_brings_an_object_no_longer_than_others(strict):
+    s3 = strict.client("s3")
+    s3.create_bucket(Bucket="logs")
+    assert upload_form(strict, 100_000).startswith(b"HTTP/1.1 204")
+    assert s3.head_object(Bucket="logs", Key="form")["ContentLength"] == 100_000
+    s3.delete_object(Bucket="logs", Key="form")
+    for length in (100_001, 20 << 20):
+        answer = upload_form(strict, length)
+        assert answer.startswith(b"HTTP/1.1 400") and b"<Code>EntityTooLarge</Code>" in answer, answer
+    assert "Contents" not in s3.list_objects_v2(Bucket="logs")
+
+
+def test_a_form_is_held_in_memory_and_so_has_a_limit_of_its_own(server):
+    s3 = server.client("s3")
+    s3.create_bucket(Bucket="logs")
+    assert upload_form(server, 15 << 20).startswith(b"HTTP/1.1 204")
+    assert b"<Code>EntityTooLarge</Code>" in upload_form(server, 16 << 20)
+
+
+@pytest.mark.parametrize("head, begun", [
+    (HEAD, b""),
+    (FORM.format(SIGNED.format("sns")), b""),
+    (FORM.format(""), b""),
+    (to_s3("PUT /logs/endless"), b""),
+    (to_s3("PUT /logs?tagging"), b""),
+    (to_s3("POST /logs", FORM_DATA), FORM_START),
+])
+def test_a_body_that_never_ends_is_cut_off(strict, head, begun):
     strict.client("s3").create_bucket(Bucket="logs")
     connection = connect(strict)
     connection.sendall(head.encode() + b"Transfer-Encoding: chunked\r\n\r\n")
+    if begun:
+        connection.sendall(b"%x\r\n%b\r\n" % (len(begun), begun))
     chunk = b"10000\r\n" + b"a" * 65_536 + b"\r\n"
     sent = 0
     # It goes on reading for a while, so that a caller who ends after all sees why it was refused.

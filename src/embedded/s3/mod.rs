@@ -29,6 +29,7 @@ use std::time::{Duration, SystemTime};
 use bytes::Bytes;
 use http::{HeaderMap, HeaderValue, Request, Response, header};
 use http_body_util::BodyExt;
+use s3s::config::{S3Config, StaticConfigProvider};
 use s3s::service::{S3Service, S3ServiceBuilder};
 use s3s::validation::NameValidation;
 use s3s::{S3Error, S3Request, S3Response, S3Result, dto, s3_error};
@@ -42,6 +43,9 @@ use crate::store::{Bucket, Lifetime, Store};
 
 /// Longest content that lies in the row of its object: most log files, and every digest of a quiet hour.
 const SMALL_BYTES: usize = 64 * 1024;
+
+/// Longest form of a browser, fields and object: the protocol crate holds it in memory.
+pub const MOST_FORM_BYTES: usize = 16 << 20;
 
 /// The embedded S3. Clones share everything.
 #[derive(Clone, Debug)]
@@ -99,6 +103,9 @@ impl S3 {
         });
         let mut service = S3ServiceBuilder::new(Handler(Arc::clone(&shelf)));
         service.set_validation(AnyName);
+        service.set_config(Arc::new(StaticConfigProvider::new(Arc::new(limits(
+            most_bytes,
+        )))));
         let service = service.build();
         Self { shelf, service }
     }
@@ -106,7 +113,8 @@ impl S3 {
     /// Answers one S3 request.
     ///
     /// It is path-style (`/bucket/key`), without signature (header or query) and without aws-chunked framing; a
-    /// checksum that came in a trailer is taken from the trailers of the body. The answer has no request id.
+    /// checksum that came in a trailer is taken from the trailers of the body. All that is no object's content is held
+    /// in memory, so the caller sees to it that it is short. The answer has no request id.
     pub async fn call<B>(&self, caller: Caller, request: Request<B>) -> Response<s3s::Body>
     where
         B: http_body::Body<Data = Bytes> + Send + 'static,
@@ -206,6 +214,16 @@ impl S3 {
         object::put(&self.shelf, bucket, key, bytes, attributes).await?;
         Ok(())
     }
+}
+
+/// The protocol crate's limits, where calls bring at most `most_bytes` of content. How long a document may be is for the
+/// caller to say, and a form comes in one piece, fields and object together.
+fn limits(most_bytes: usize) -> S3Config {
+    let mut limits = S3Config::default();
+    limits.xml_max_body_size = usize::MAX;
+    limits.post_object_max_file_size = most_bytes.min(MOST_FORM_BYTES) as u64;
+    limits.form_max_fields_size = MOST_FORM_BYTES;
+    limits
 }
 
 /// Puts right what the protocol crate would refuse where S3 does not.
