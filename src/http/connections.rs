@@ -1,36 +1,42 @@
 //! Connections of callers: how many there may be, and how long one may keep the door waiting. Knows no request: what
 //! comes in whole goes to the router. Every connection ends by itself: a head that does not come, a body that stands
-//! still and an idle connection are cut off, so that nobody can use them up.
+//! still, an answer that is not taken and an idle connection are cut off, so that nobody can use them up.
 
 use std::convert::Infallible;
-use std::io::{self, Cursor};
+use std::io::{self, Cursor, IoSlice};
 use std::net::SocketAddr;
-use std::pin::pin;
+use std::pin::{Pin, pin};
 use std::sync::Arc;
+use std::task::{Context, Poll};
 use std::time::Duration;
 
 use axum::Router;
 use axum::body::Body;
 use axum::extract::ConnectInfo;
-use http::Request;
+use http::{Request, Response};
 use hyper::body::Incoming;
 use hyper::server::conn::{http1, http2};
 use hyper::service::service_fn;
 use hyper_util::rt::{TokioExecutor, TokioIo, TokioTimer};
 use hyper_util::server::graceful::{GracefulConnection, GracefulShutdown, Watcher};
-use tokio::io::{AsyncRead, AsyncReadExt, AsyncWriteExt};
+use tokio::io::{AsyncRead, AsyncReadExt, AsyncWrite, AsyncWriteExt};
 use tokio::net::{TcpListener, TcpStream};
 use tokio::sync::Semaphore;
-use tokio::time::timeout;
+use tokio::time::{Instant, Sleep, sleep_until, timeout};
 use tokio_util::sync::CancellationToken;
 use tower_http::timeout::TimeoutBody;
 use tower_service::Service;
 use tracing::{debug, warn};
 
+use super::streams::{Overdue, Streams};
+
 /// What a client of HTTP/2 that knows that the server speaks it says first (RFC 9113, 3.4).
 const HTTP2_PREFACE: &[u8] = b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n";
 /// What a connection over the limit is told. Which protocol its call would have is not known yet.
 const BUSY: &[u8] = b"HTTP/1.1 503 Service Unavailable\r\nretry-after: 1\r\nconnection: close\r\ncontent-length: 0\r\n\r\n";
+/// Requests at a time on one connection of HTTP/2; more have to wait. Bodies are held in memory, and it is the number of
+/// connections that is to bound how many.
+const STREAMS: u32 = 32;
 /// How soon to try again when the machine has no connection to give.
 const AFTER_ACCEPT_ERROR: Duration = Duration::from_millis(50);
 
@@ -43,7 +49,7 @@ pub struct Limits {
     pub head_bytes: usize,
     /// How long a head may take to come, and a connection may be idle.
     pub head_timeout: Duration,
-    /// How long a body may stand still.
+    /// How long a body may stand still, of a request or of an answer that is not taken.
     pub body_timeout: Duration,
 }
 
@@ -81,9 +87,9 @@ pub async fn serve(
         };
         // An answer's head and its last bytes may go out apart; without this the second waits for the first's receipt.
         let _ = stream.set_nodelay(true);
-        let (router, watcher) = (router.clone(), graceful.watcher());
+        let (router, watcher, stop) = (router.clone(), graceful.watcher(), stop.clone());
         tokio::spawn(async move {
-            connection(stream, peer, router, limits, watcher).await;
+            connection(stream, peer, router, limits, watcher, stop).await;
             drop(permit);
         });
     }
@@ -115,33 +121,21 @@ async fn connection(
     router: Router,
     limits: Limits,
     watcher: Watcher,
+    stop: CancellationToken,
 ) {
-    let service = service_fn(move |request: Request<Incoming>| {
-        let mut router = router.clone();
-        async move {
-            let mut request = request
-                .map(|body| Body::new(Box::pin(TimeoutBody::new(limits.body_timeout, body))));
-            request.extensions_mut().insert(ConnectInfo(peer));
-            Ok::<_, Infallible>(
-                Service::call(&mut router, request)
-                    .await
-                    .unwrap_or_else(|never| match never {}),
-            )
-        }
-    });
     let Ok(Ok((begun, is_http2))) = timeout(limits.head_timeout, preface(&mut stream)).await else {
         return;
     };
     let (read, write) = stream.into_split();
+    let write = Patient::new(write, limits.body_timeout);
     let stream = TokioIo::new(tokio::io::join(Cursor::new(begun).chain(read), write));
     let ended = if is_http2 {
-        let mut builder = http2::Builder::new(TokioExecutor::new());
-        builder
-            .timer(TokioTimer::new())
-            .keep_alive_interval(limits.head_timeout)
-            .max_header_list_size(u32::try_from(limits.head_bytes).unwrap_or(u32::MAX));
-        watched(watcher, builder.serve_connection(stream, service)).await
+        over_http2(stream, peer, router, limits, watcher, stop).await
     } else {
+        let service = service_fn(|request| {
+            let answer = answer(router.clone(), request, peer, limits);
+            async { Ok::<_, Infallible>(answer.await) }
+        });
         let mut builder = http1::Builder::new();
         builder
             .timer(TokioTimer::new())
@@ -151,6 +145,132 @@ async fn connection(
     };
     if let Err(error) = ended {
         debug!("a connection of {peer} ended early: {error}");
+    }
+}
+
+async fn answer(
+    mut router: Router,
+    request: Request<Incoming>,
+    peer: SocketAddr,
+    limits: Limits,
+) -> Response<Body> {
+    let mut request =
+        request.map(|body| Body::new(Box::pin(TimeoutBody::new(limits.body_timeout, body))));
+    request.extensions_mut().insert(ConnectInfo(peer));
+    Service::call(&mut router, request)
+        .await
+        .unwrap_or_else(|never| match never {})
+}
+
+/// A connection of HTTP/2. `watcher` counts it until it has ended.
+async fn over_http2(
+    stream: impl hyper::rt::Read + hyper::rt::Write + Unpin + Send + 'static,
+    peer: SocketAddr,
+    router: Router,
+    limits: Limits,
+    _watcher: Watcher,
+    stop: CancellationToken,
+) -> hyper::Result<()> {
+    let streams = Streams::new();
+    let service = service_fn(|request| {
+        let stream = streams.begin();
+        let answer = answer(router.clone(), request, peer, limits);
+        async { Ok::<_, Infallible>(answer.await.map(|body| stream.answer(body))) }
+    });
+    let mut builder = http2::Builder::new(TokioExecutor::new());
+    builder
+        .timer(TokioTimer::new())
+        .keep_alive_interval(limits.head_timeout)
+        .max_concurrent_streams(STREAMS)
+        .max_header_list_size(u32::try_from(limits.head_bytes).unwrap_or(u32::MAX));
+    let mut connection = pin!(builder.serve_connection(stream, service));
+    tokio::select! {
+        ended = connection.as_mut() => return ended,
+        () = stop.cancelled() => {}
+        overdue = streams.overdue(limits.head_timeout, limits.body_timeout) => {
+            debug!("a connection of {peer} is overdue: {overdue:?}");
+            if overdue == Overdue::NotTaken {
+                return Ok(());
+            }
+        }
+    }
+    // A caller who is asking just now is told that this request is not taken. What has been answered and is not taken
+    // does not keep it.
+    connection.as_mut().graceful_shutdown();
+    timeout(limits.body_timeout, connection)
+        .await
+        .unwrap_or(Ok(()))
+}
+
+/// The way out to a caller. A write for which there is no room for `patience` fails. The system tells of room when a third
+/// of what it keeps of a connection, some megabytes at most, has been taken.
+#[derive(Debug)]
+struct Patient<W> {
+    inner: W,
+    patience: Duration,
+    /// Runs while a write waits.
+    timer: Option<Pin<Box<Sleep>>>,
+}
+
+impl<W: AsyncWrite + Unpin> Patient<W> {
+    fn new(inner: W, patience: Duration) -> Self {
+        Self {
+            inner,
+            patience,
+            timer: None,
+        }
+    }
+
+    /// What a write has come to.
+    fn bounded<T>(
+        &mut self,
+        cx: &mut Context<'_>,
+        written: Poll<io::Result<T>>,
+    ) -> Poll<io::Result<T>> {
+        if written.is_ready() {
+            self.timer = None;
+            return written;
+        }
+        let patience = self.patience;
+        let timer = self
+            .timer
+            .get_or_insert_with(|| Box::pin(sleep_until(Instant::now() + patience)));
+        timer
+            .as_mut()
+            .poll(cx)
+            .map(|()| Err(io::ErrorKind::TimedOut.into()))
+    }
+}
+
+impl<W: AsyncWrite + Unpin> AsyncWrite for Patient<W> {
+    fn poll_write(
+        mut self: Pin<&mut Self>,
+        cx: &mut Context<'_>,
+        bytes: &[u8],
+    ) -> Poll<io::Result<usize>> {
+        let written = Pin::new(&mut self.inner).poll_write(cx, bytes);
+        self.bounded(cx, written)
+    }
+
+    fn poll_write_vectored(
+        mut self: Pin<&mut Self>,
+        cx: &mut Context<'_>,
+        pieces: &[IoSlice<'_>],
+    ) -> Poll<io::Result<usize>> {
+        let written = Pin::new(&mut self.inner).poll_write_vectored(cx, pieces);
+        self.bounded(cx, written)
+    }
+
+    fn is_write_vectored(&self) -> bool {
+        self.inner.is_write_vectored()
+    }
+
+    fn poll_flush(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
+        Pin::new(&mut self.inner).poll_flush(cx)
+    }
+
+    fn poll_shutdown(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
+        Pin::new(&mut self.inner).poll_shutdown(cx)
     }
 }
 

@@ -6,6 +6,7 @@ pub mod connections;
 mod embedded;
 mod import;
 mod reply;
+mod streams;
 mod verify;
 
 use std::net::{IpAddr, SocketAddr};

@@ -17,6 +17,14 @@ HEAD = (
 )
 
 
+SIGNED = "Authorization: AWS4-HMAC-SHA256 " + SCOPE + ", SignedHeaders=host, Signature=0\r\n"
+
+
+def to_s3(line, *headers):
+    lines = [f"{line} HTTP/1.1", "Host: localhost", "X-Amz-Date: 20261122T150130Z", SIGNED.format("s3").strip(), *headers]
+    return "\r\n".join(lines) + "\r\n"
+
+
 @pytest.fixture
 def strict():
     program = Localtrail("--head-timeout", "1", "--body-timeout", "1", "--max-connections", "20", "--max-head", "8192",
@@ -60,6 +68,126 @@ def test_a_body_that_stands_still_is_given_up_with_an_error(strict):
     assert b"RequestTimeoutException" in answer
 
 
+def read_nothing(program):
+    """A connection whose kernel keeps next to nothing for it."""
+    connection = socket.socket()
+    connection.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 4096)
+    connection.connect(("127.0.0.1", int(program.url.rsplit(":", 1)[1])))
+    return connection
+
+
+def until(seconds, found):
+    deadline = time.monotonic() + seconds
+    while not found():
+        assert time.monotonic() < deadline
+        time.sleep(0.05)
+
+
+def test_an_answer_that_is_not_taken_ends_the_connection(start):
+    count = 5
+    program = start("--body-timeout", "1", "--max-connections", str(count))
+    s3 = program.client("s3")
+    s3.create_bucket(Bucket="logs")
+    s3.put_object(Bucket="logs", Key="large", Body=b"a" * (32 << 20))
+    s3.close()
+    ask = to_s3("GET /logs/large").encode() + b"\r\n"
+
+    def is_answered():
+        with contextlib.suppress(ConnectionError):
+            connection = connect(program)
+            connection.sendall(HEAD.encode() + b"Content-Length: 2\r\nConnection: close\r\n\r\n{}")
+            return rest(connection).startswith(b"HTTP/1.1 200")
+
+    callers = []
+    while len(callers) < count:
+        caller = read_nothing(program)
+        caller.sendall(ask)
+        # Connections that have ended are given back in a moment.
+        with contextlib.suppress(ConnectionError):
+            if caller.recv(12) == b"HTTP/1.1 200":
+                callers.append(caller)
+    until(10, is_answered)
+    until(10, lambda: len(program.events(eventName="GetObject")) == count)
+    # One who takes it bit by bit gets it all.
+    slow, begun, taken = connect(program), time.monotonic(), 0
+    slow.sendall(to_s3("GET /logs/large", "Connection: close").encode() + b"\r\n")
+    while more := slow.recv(65_536):
+        taken += len(more)
+        time.sleep(0.005)
+    assert taken > 32 << 20 and time.monotonic() - begun > 2
+
+
+class Http2:
+    """A caller of HTTP/2 who answers pings, and makes room for no more than it has to."""
+
+    def __init__(self, program):
+        self.connection = connect(program)
+        self.connection.sendall(b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n")
+        self.send(4, 0, 0, b"")
+        self.received = []
+
+    def send(self, kind, flags, stream, payload):
+        self.connection.sendall(len(payload).to_bytes(3, "big") + bytes([kind, flags]) + stream.to_bytes(4, "big") + payload)
+
+    def ask(self, stream, path):
+        pairs = [(":method", "GET"), (":path", path), (":scheme", "http"), (":authority", "localhost")]
+        # Literals without indexing (RFC 7541, 6.2.2).
+        fields = b"".join(b"\0" + bytes([len(name)]) + name.encode() + bytes([len(value)]) + value.encode() for name, value in pairs)
+        self.send(1, 5, stream, fields)
+
+    def exactly(self, count):
+        read = b""
+        while len(read) < count:
+            more = self.connection.recv(count - len(read))
+            if not more:
+                raise ConnectionResetError
+            read += more
+        return read
+
+    def frame(self):
+        """The next frame: (kind, flags, stream, payload)."""
+        head = self.exactly(9)
+        kind, flags = head[3], head[4]
+        payload = self.exactly(int.from_bytes(head[:3], "big"))
+        if kind == 6 and not flags & 1:
+            self.send(6, 1, 0, payload)
+        if kind == 4 and not flags & 1:
+            self.send(4, 1, 0, b"")
+        return kind, flags, int.from_bytes(head[5:], "big"), payload
+
+    def rest(self):
+        frames = []
+        with contextlib.suppress(ConnectionResetError, BrokenPipeError):
+            while True:
+                frames.append(self.frame())
+        return frames
+
+
+def test_an_idle_connection_of_http2_is_closed(strict):
+    caller = Http2(strict)
+    begun = time.monotonic()
+    for stream in range(1, 60, 2):
+        # One that asks now and then is not idle.
+        caller.ask(stream, "/_localtrail/health")
+        while (frame := caller.frame())[0] != 0 or not frame[1] & 1:
+            pass
+        time.sleep(0.1)
+    assert time.monotonic() - begun > 3
+    assert 7 in [kind for kind, *_ in caller.rest()], "no GOAWAY"
+
+
+def test_an_answer_over_http2_that_is_not_taken_ends_the_connection(start):
+    program = start("--body-timeout", "1", "--head-timeout", "600")
+    s3 = program.client("s3")
+    s3.create_bucket(Bucket="logs")
+    s3.put_object(Bucket="logs", Key="large", Body=b"a" * (8 << 20))
+    caller = Http2(program)
+    caller.ask(1, "/logs/large")
+    frames = caller.rest()
+    assert sum(len(payload) for kind, *_, payload in frames if kind == 0) < 1 << 20
+    until(10, lambda: len(program.events(eventName="GetObject")) == 1)
+
+
 def test_a_head_that_is_too_long_is_refused(strict):
     connection = connect(strict)
     connection.sendall(HEAD.encode() + b"X-Filler: " + b"x" * 9000 + b"\r\n\r\n")
@@ -70,7 +198,6 @@ FORM = (
     "POST / HTTP/1.1\r\nHost: localhost\r\nX-Amz-Date: 20261122T150130Z\r\n{}"
     "Content-Type: application/x-www-form-urlencoded\r\n"
 )
-SIGNED = "Authorization: AWS4-HMAC-SHA256 " + SCOPE + ", SignedHeaders=host, Signature=0\r\n"
 
 
 @pytest.mark.parametrize("head, code", [
@@ -96,11 +223,6 @@ def test_an_object_that_is_too_long_is_refused(strict):
         s3.put_object(Bucket="logs", Key="key", Body=b"a" * 100_001)
     assert refused.value.response["Error"]["Code"] == "EntityTooLarge"
     assert s3.head_object(Bucket="logs", Key="key")["ContentLength"] == 100_000
-
-
-def to_s3(line, *headers):
-    lines = [f"{line} HTTP/1.1", "Host: localhost", "X-Amz-Date: 20261122T150130Z", SIGNED.format("s3").strip(), *headers]
-    return "\r\n".join(lines) + "\r\n"
 
 
 IN_CHUNKS = "X-Amz-Content-Sha256: STREAMING-UNSIGNED-PAYLOAD-TRAILER"
