@@ -338,13 +338,12 @@ impl App {
         }
     }
 
-    /// Forgets events, trails, embedded objects and identities; the clock goes back to its start.
+    /// Forgets events, trails, embedded objects and identities; the clock goes back to its start. After an error nothing
+    /// is forgotten. To be run to its end.
     pub async fn reset(&self) -> Result<(), crate::store::Error> {
         let _paused = self.worker.pause().await;
-        if let Err(error) = self.embedded.s3.reset().await {
-            warn!("cannot remove the objects of before the reset: {error}");
-        }
-        self.store.reset().await?;
+        let blobs = self.store.reset().await?;
+        self.embedded.s3.forget(blobs).await;
         self.recorder.forget();
         self.keys.forget();
         self.clock.reset();

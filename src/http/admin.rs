@@ -24,6 +24,7 @@ use super::import;
 use crate::app::App;
 use crate::aws::verify::same;
 use crate::config::PolicyCheck;
+use crate::record::proxy::ToTheEnd;
 use crate::store::{Backlog, ExportFilter};
 use crate::worker::{Delivered, WorkerError};
 
@@ -498,7 +499,7 @@ struct ResetBody {}
 
 async fn reset(State(app): State<Arc<App>>, request: Request) -> Result<Response> {
     let ResetBody {} = body(request).await?;
-    app.reset().await?;
+    ToTheEnd::new(async move { app.reset().await }).await?;
     Ok(ok(&json!({})))
 }
 

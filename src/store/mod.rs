@@ -182,9 +182,12 @@ impl Store {
         self.lifetime != Lifetime::Temporary
     }
 
-    /// Forgets everything: every row of every table.
-    pub async fn reset(&self) -> sqlx::Result<()> {
+    /// Forgets everything: every row of every table. Gives the blobs that no row names any longer.
+    pub async fn reset(&self) -> sqlx::Result<Vec<String>> {
         let mut tx = self.begin().await?;
+        let blobs = sqlx::query_scalar(embedded::ALL_BLOBS)
+            .fetch_all(&mut *tx)
+            .await?;
         sqlx::query("pragma defer_foreign_keys = on")
             .execute(&mut *tx)
             .await?;
@@ -203,7 +206,7 @@ impl Store {
         tx.commit().await?;
         self.trails_changed();
         self.buckets_changed();
-        Ok(())
+        Ok(blobs)
     }
 
     /// Moves with every change of a trail that may log: who keeps logging trails in memory reads them again then.

@@ -252,6 +252,38 @@ async fn web_pages_do_not_reach_the_control_api() {
 }
 
 #[tokio::test]
+async fn a_reset_that_nobody_waits_for_is_done_all_the_same() {
+    let outer = tempfile::tempdir().unwrap();
+    let folder = outer.path().join("data");
+    let app = TestApp::with(&format!("--data-dir {}", folder.display())).await;
+    app.logging_trail().await;
+    app.call("s3", "PUT", "/logs/large", &"x".repeat(100_000))
+        .await;
+    let objects = || std::fs::read_dir(folder.join("objects")).unwrap().count();
+    assert_eq!(objects(), 1);
+    let stored = app.events().await.len();
+    // What it takes to begin, and no more.
+    let reset = Request::post("/_localtrail/reset").body(Body::empty());
+    tokio::select! {
+        biased;
+        _ = app.send(reset.unwrap()) => panic!("it cannot be done at once"),
+        () = std::future::ready(()) => {}
+    }
+    let is_done = async {
+        while !app.events().await.is_empty() || objects() > 0 {
+            tokio::task::yield_now().await;
+        }
+    };
+    let patience = std::time::Duration::from_secs(30);
+    let done = tokio::time::timeout(patience, is_done).await;
+    assert!(done.is_ok(), "{stored} events are there still");
+    let trails = app.sdk().list_trails().send().await.unwrap();
+    assert_eq!(trails.trails().len(), 0);
+    let bucket = app.call("s3", "GET", "/logs", "").await;
+    assert_eq!(bucket.status(), StatusCode::NOT_FOUND);
+}
+
+#[tokio::test]
 async fn a_control_token_is_needed_wherever_the_caller_is() {
     let app = TestApp::with("--control-token s3cret").await;
     for (authorization, admitted) in [

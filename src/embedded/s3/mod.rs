@@ -171,15 +171,11 @@ impl S3 {
         self.shelf.blobs.sweep(named).await.map_err(Error::internal)
     }
 
-    /// Forgets everything that the embedded services keep, SNS and STS too, and removes all content.
-    pub async fn reset(&self) -> Result<(), Error> {
-        let blobs = self.shelf.store.embedded_reset().await;
-        self.shelf
-            .blobs
-            .remove(blobs.map_err(Error::internal)?)
-            .await;
+    /// Forgets what buckets there are, and removes content that the store has forgotten: to be called when it has been
+    /// reset.
+    pub async fn forget(&self, blobs: Vec<String>) {
         self.shelf.places_mut().clear();
-        Ok(())
+        self.shelf.blobs.remove(blobs).await;
     }
 
     /// Whether there is a bucket of that name, whosever it is.

@@ -6,7 +6,7 @@
 mod s3;
 mod sns;
 
-use s3::ALL_BLOBS;
+pub(super) use s3::ALL_BLOBS;
 pub use s3::*;
 pub use sns::*;
 
@@ -40,22 +40,5 @@ impl Store {
         .await?;
         tx.commit().await?;
         Ok(id)
-    }
-
-    /// Forgets everything of the embedded services; gives the blobs that no row names any longer.
-    pub async fn embedded_reset(&self) -> sqlx::Result<Vec<String>> {
-        let mut tx = self.begin().await?;
-        let blobs = sqlx::query_scalar(ALL_BLOBS).fetch_all(&mut *tx).await?;
-        for statement in [
-            "delete from object",
-            "delete from bucket",
-            "delete from topic",
-            "delete from role",
-        ] {
-            sqlx::query(statement).execute(&mut *tx).await?;
-        }
-        tx.commit().await?;
-        self.buckets_changed();
-        Ok(blobs)
     }
 }

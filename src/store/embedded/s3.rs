@@ -8,7 +8,7 @@ use sqlx::{FromRow, QueryBuilder, Row, SqliteConnection};
 use super::is_orphan;
 use crate::store::{Store, Tx};
 
-pub(super) const ALL_BLOBS: &str = "select blob from object where blob is not null
+pub(in crate::store) const ALL_BLOBS: &str = "select blob from object where blob is not null
     union all select blob from part where blob is not null";
 
 /// A bucket.

@@ -687,7 +687,8 @@ async fn a_sweep_removes_what_no_object_has() {
     world.s3.open().await.unwrap();
     assert_eq!(world.blobs(), 1);
     assert_eq!(world.get("/logs/a").await.text(), "hello");
-    world.s3.reset().await.unwrap();
+    let forgotten = world.s3.shelf.store.reset().await.unwrap();
+    world.s3.forget(forgotten).await;
     assert_eq!(world.blobs(), 0);
     assert_eq!(
         world.get("/logs/a").await.error(),
