@@ -1,30 +1,45 @@
-//! Random requests to the program itself: valid calls of all protocols, calls changed on the way, calls of the control
-//! API and bytes that are no HTTP. It must neither panic, nor answer 5xx of its own making, nor answer what its protocol
-//! cannot read, nor grow.
+//! Random requests to the program itself: valid calls of all protocols, calls changed on the way, bodies that break off,
+//! calls of the control API and bytes that are no HTTP. By itself, where it verifies signatures, and in front of an
+//! upstream, it must neither panic, nor answer 5xx of its own making, nor answer what its protocol cannot read, nor grow.
 //!
 //! `LOCALTRAIL_REQUESTS` says how many, `LOCALTRAIL_REQUESTS_SEED` which ones, `LOCALTRAIL_BIN` to which program.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::io::{BufRead as _, BufReader};
 use std::net::SocketAddr;
 use std::process::{Child, Command, Stdio};
 use std::time::Duration;
 
+use axum::Router;
 use http::{Method, Request};
+use localtrail::aws::sigv4::Signer;
+use localtrail::http::connections::{Limits, serve};
 use rand::rngs::StdRng;
 use rand::{Rng as _, SeedableRng as _};
 use serde_json::{Value, json};
 use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
-use tokio::net::TcpStream;
+use tokio::net::{TcpListener, TcpStream};
+use tokio_util::sync::CancellationToken;
 
 use crate::corpus::{self, Corpus};
 use crate::dice::{Dice, Place};
 use crate::protocols::assert_xml;
-use crate::requests;
+use crate::requests::{self, Known};
 
 /// Requests, unless the environment says otherwise.
 const FEW: usize = 3_000;
-const CONNECTIONS: usize = 4;
+/// Where the requests go, a connection each.
+const CONNECTIONS: [Setting; 4] = [
+    Setting::Alone,
+    Setting::Alone,
+    Setting::Verifying,
+    Setting::Proxying,
+];
+/// Whom the program that verifies knows.
+const ACCESS_KEY: &str = "111122223333";
+const SECRET_KEY: &str = "secret";
+/// Where every program's clock stands at the start.
+const START: &str = "2026-11-22T15:01:30Z";
 /// Random bytes that a request is chosen by.
 const CHOICES: usize = 500;
 /// Nothing that is sent takes as long.
@@ -34,6 +49,15 @@ const MOST_MEMORY_KIB: u64 = 1 << 20;
 /// A header that is in values only, behind ends of line.
 const INJECTED: &str = "x-injected";
 
+/// How a program is run.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+enum Setting {
+    Alone,
+    Verifying,
+    /// In front of an upstream that answers everything with the same.
+    Proxying,
+}
+
 /// The program, its log in a file.
 struct Program {
     child: Child,
@@ -42,20 +66,27 @@ struct Program {
 }
 
 impl Program {
-    fn start() -> Self {
+    fn start(setting: Setting, upstream: SocketAddr) -> Self {
         let folder = tempfile::tempdir().unwrap();
         let log = std::fs::File::create(folder.path().join("log")).unwrap();
         let program = std::env::var_os("LOCALTRAIL_BIN");
         let program = program.unwrap_or_else(|| env!("CARGO_BIN_EXE_localtrail").into());
-        let mut child = Command::new(program)
-            .args([
-                "--listen",
-                "127.0.0.1:0",
-                "--time",
-                "2026-11-22T15:01:30Z",
-                "--seed",
-                "1",
-            ])
+        let mut command = Command::new(program);
+        match setting {
+            Setting::Alone => {}
+            Setting::Verifying => {
+                let credentials = folder.path().join("credentials");
+                let profile = format!(
+                    "[default]\naws_access_key_id = {ACCESS_KEY}\naws_secret_access_key = {SECRET_KEY}\n"
+                );
+                std::fs::write(&credentials, profile).unwrap();
+                command.arg("--verify-signatures");
+                command.arg("--credentials").arg(credentials);
+            }
+            Setting::Proxying => drop(command.args(["--upstream", &format!("http://{upstream}")])),
+        }
+        let mut child = command
+            .args(["--listen", "127.0.0.1:0", "--time", START, "--seed", "1"])
             // Policies that let CloudTrail in are nothing that chance would write.
             .args(["--bucket-policy-check", "off", "--data-dir"])
             .arg(folder.path().join("data"))
@@ -104,13 +135,13 @@ struct Sent {
     is_head: bool,
 }
 
-fn sent(dice: &mut Dice<'_>) -> Sent {
+fn sent(dice: &mut Dice<'_>, setting: Setting) -> Sent {
     match dice.below(20) {
-        0..=8 => {
-            let id = *dice.pick(&["cloudtrail", "cloudtrail", "s3", "s3", "sns", "sts"]);
-            whole(&requests::of_service(dice, id).request)
-        }
-        9..=12 => whole(&requests::any(dice).request),
+        0..=6 => whole(&signed(dice, setting, of_own_service)),
+        7..=10 => whole(&signed(dice, setting, requests::any)),
+        11..=12 => torn(&of_own_service(dice).request, dice),
+        // Those who move the clock have to sign by it; it is the same control API.
+        13..=14 if setting == Setting::Verifying => whole(&requests::any(dice).request),
         13..=14 => whole(&control(dice)),
         15..=16 => broken(Corpus::requests().mutated(dice)),
         17..=18 => {
@@ -121,8 +152,93 @@ fn sent(dice: &mut Dice<'_>) -> Sent {
     }
 }
 
+/// A request of a service that the program has itself.
+fn of_own_service(dice: &mut Dice<'_>) -> Known {
+    let id = *dice.pick(&["cloudtrail", "cloudtrail", "s3", "s3", "sns", "sts"]);
+    requests::of_service(dice, id)
+}
+
+/// A request that says who sends it, and mostly proves it where that is asked for.
+fn signed(
+    dice: &mut Dice<'_>,
+    setting: Setting,
+    make: fn(&mut Dice<'_>) -> Known,
+) -> Request<Vec<u8>> {
+    let Known {
+        service,
+        mut request,
+        ..
+    } = make(dice);
+    if setting == Setting::Alone || dice.once_in(4) {
+        return request;
+    }
+    let signer = Signer {
+        access_key: ACCESS_KEY,
+        secret_key: SECRET_KEY,
+        session_token: None,
+        region: "us-east-1",
+        service: &service.signing_name,
+        time: START.parse().unwrap(),
+    };
+    let mut headers = request.headers().clone();
+    headers.remove("authorization");
+    // A header of bytes that are no text cannot be signed.
+    if let Ok(added) = signer.sign(request.method(), request.uri(), &headers, request.body()) {
+        headers.extend(added);
+        *request.headers_mut() = headers;
+    }
+    request
+}
+
 /// A request as it goes over the wire, its length right.
 fn whole(request: &Request<Vec<u8>>) -> Sent {
+    let mut bytes = head(request);
+    bytes.extend_from_slice(format!("content-length: {}\r\n\r\n", request.body().len()).as_bytes());
+    bytes.extend_from_slice(request.body());
+    Sent {
+        bytes,
+        is_whole: true,
+        is_head: request.method() == Method::HEAD,
+    }
+}
+
+/// A request whose body is not what its head says: too short, or in broken chunks, those of HTTP or those of S3.
+fn torn(request: &Request<Vec<u8>>, dice: &mut Dice<'_>) -> Sent {
+    let mut body = request.body().clone();
+    if body.is_empty() {
+        body = dice.bytes(40);
+    }
+    let length = body.len();
+    body.truncate(dice.below(length + 1));
+    let in_chunks = [format!("{length:x}\r\n").as_bytes(), &body].concat();
+    let (headers, body, is_whole) = match dice.below(6) {
+        0 => (format!("content-length: {}", length + 1), body, false),
+        1 => (format!("content-length: {}", u64::MAX), body, false),
+        2 => ("transfer-encoding: chunked".to_owned(), in_chunks, false),
+        3 => ("transfer-encoding: chunked".to_owned(), body, false),
+        4 => (s3_chunks(length, in_chunks.len()), in_chunks, true),
+        _ => (s3_chunks(length, body.len()), body, true),
+    };
+    let mut bytes = head(request);
+    bytes.extend_from_slice(format!("{headers}\r\n\r\n").as_bytes());
+    bytes.extend_from_slice(&body);
+    Sent {
+        bytes,
+        is_whole,
+        is_head: request.method() == Method::HEAD,
+    }
+}
+
+/// Headers of a body in S3's chunks.
+fn s3_chunks(decoded: usize, length: usize) -> String {
+    format!(
+        "x-amz-content-sha256: STREAMING-UNSIGNED-PAYLOAD-TRAILER\r\n\
+         x-amz-decoded-content-length: {decoded}\r\ncontent-length: {length}"
+    )
+}
+
+/// The head of a request, but for what says how long its body is.
+fn head(request: &Request<Vec<u8>>) -> Vec<u8> {
     let mut bytes = format!("{} {} HTTP/1.1\r\n", request.method(), request.uri()).into_bytes();
     for (name, value) in request.headers() {
         // These are about the connection; a member that is one of them says nothing that HTTP would.
@@ -136,13 +252,7 @@ fn whole(request: &Request<Vec<u8>>) -> Sent {
             bytes.extend_from_slice(b"\r\n");
         }
     }
-    bytes.extend_from_slice(format!("content-length: {}\r\n\r\n", request.body().len()).as_bytes());
-    bytes.extend_from_slice(request.body());
-    Sent {
-        bytes,
-        is_whole: true,
-        is_head: request.method() == Method::HEAD,
-    }
+    bytes
 }
 
 /// What was changed at random: a request, or nearly one, with the ends of line that HTTP wants and a length that may be
@@ -260,17 +370,16 @@ impl Answer {
 
     /// Whether it is one of those that are by design: of a service that nobody answers, of an operation that the
     /// embedded S3 has not.
-    fn is_by_design(&self) -> bool {
+    fn is_by_design(&self, is_head: bool) -> bool {
         let body = String::from_utf8_lossy(&self.body);
         // The answer to a HEAD has no body to say it in.
-        let says_it = body.is_empty()
-            || body.contains("localtrail has no ")
-            || body.contains("NotImplemented");
+        let says_it =
+            is_head || body.contains("localtrail has no ") || body.contains("NotImplemented");
         self.status == 501 && says_it
     }
 
     /// Fails where the answer is not what it says it is.
-    fn check(&self) {
+    fn check(&self, is_head: bool) {
         assert!((200..600).contains(&self.status), "status {}", self.status);
         assert!(
             self.header(INJECTED).is_none(),
@@ -278,7 +387,7 @@ impl Answer {
             self.headers
         );
         assert!(
-            self.status < 500 || self.is_by_design(),
+            self.status < 500 || self.is_by_design(is_head),
             "{} {}",
             self.status,
             String::from_utf8_lossy(&self.body)
@@ -427,18 +536,18 @@ fn kind(answer: Option<&Answer>) -> &'static str {
 }
 
 /// One connection's share of the requests.
-async fn send(address: SocketAddr, seed: u64, count: usize) -> Tally {
+async fn send(address: SocketAddr, setting: Setting, seed: u64, count: usize) -> Tally {
     let mut random = StdRng::seed_from_u64(seed);
     let mut connection = Connection::new(address);
     let mut tally = Tally::new();
     let mut choices = vec![0; CHOICES];
     for at in 0..count {
         random.fill_bytes(&mut choices);
-        let sent = sent(&mut Dice::new(&choices));
+        let sent = sent(&mut Dice::new(&choices), setting);
         let answer = tokio::time::timeout(PATIENCE, connection.exchange(&sent)).await;
         let shown = || {
             format!(
-                "request {at} of seed {seed}: {:?}",
+                "{setting:?}, request {at} of seed {seed}: {:?}",
                 String::from_utf8_lossy(&sent.bytes)
             )
         };
@@ -449,12 +558,29 @@ async fn send(address: SocketAddr, seed: u64, count: usize) -> Tally {
             shown()
         );
         if let Some(answer) = &answer {
-            let checked = std::panic::catch_unwind(|| answer.check());
+            let checked = std::panic::catch_unwind(|| answer.check(sent.is_head));
             assert!(checked.is_ok(), "{}", shown());
         }
         *tally.entry(kind(answer.as_ref())).or_default() += 1;
     }
     tally
+}
+
+/// A service that answers everything with an empty object.
+async fn upstream() -> SocketAddr {
+    let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+    let address = listener.local_addr().unwrap();
+    let answer = async || ([("content-type", "application/json")], "{}");
+    let limits = Limits {
+        connections: 64,
+        head_bytes: 1 << 20,
+        head_timeout: PATIENCE,
+        body_timeout: PATIENCE,
+    };
+    let router = Router::new().fallback(answer);
+    let never = CancellationToken::new();
+    tokio::spawn(serve(listener, router, limits, never, PATIENCE));
+    address
 }
 
 fn number(name: &str) -> Option<usize> {
@@ -465,30 +591,53 @@ fn number(name: &str) -> Option<usize> {
 async fn hostile_requests_are_answered_and_do_no_harm() {
     let count = number("LOCALTRAIL_REQUESTS").unwrap_or(FEW);
     let seed = number("LOCALTRAIL_REQUESTS_SEED").unwrap_or(1) as u64;
-    let mut program = Program::start();
-    let mut tally = Tally::new();
+    let upstream = upstream().await;
+    let settings = BTreeSet::from(CONNECTIONS).into_iter();
+    let mut programs: BTreeMap<Setting, Program> = settings
+        .map(|setting| (setting, Program::start(setting, upstream)))
+        .collect();
+    let mut tallies: BTreeMap<Setting, Tally> = BTreeMap::new();
     // In ten rounds, to see whether memory grows from one to the next.
     for round in 0..10 {
-        let shares = (0..CONNECTIONS as u64).map(|share| {
-            let seed = seed * 1_000 + round * CONNECTIONS as u64 + share;
-            tokio::spawn(send(program.address, seed, count / 10 / CONNECTIONS))
+        let shares = CONNECTIONS.iter().enumerate().map(|(share, &setting)| {
+            let connections = CONNECTIONS.len();
+            let seed = seed * 1_000 + (round * connections + share) as u64;
+            let address = programs[&setting].address;
+            let sent = send(address, setting, seed, count / 10 / connections);
+            (setting, tokio::spawn(sent))
         });
-        for share in shares.collect::<Vec<_>>() {
+        for (setting, share) in shares.collect::<Vec<_>>() {
+            let tally = tallies.entry(setting).or_default();
             for (kind, times) in share.await.unwrap() {
                 *tally.entry(kind).or_default() += times;
             }
         }
-        let memory = program.memory();
-        println!("{tally:?}, resident now and at most: {memory:?} KiB");
+        for (setting, program) in &programs {
+            let (tally, memory) = (&tallies[setting], program.memory());
+            println!("{setting:?} {tally:?}, resident now and at most: {memory:?} KiB");
+            assert!(
+                memory.is_none_or(|(_, most)| most < MOST_MEMORY_KIB),
+                "{memory:?} KiB"
+            );
+        }
+    }
+    for (setting, program) in &mut programs {
+        let has_ended = program.child.try_wait().unwrap().is_some();
+        let log = program.log();
+        assert!(!has_ended && !log.contains("panicked"), "{setting:?} {log}");
+        let errors: Vec<&str> = log.lines().filter(|line| line.contains("ERROR")).collect();
+        assert_eq!(errors, Vec::<&str>::new(), "{setting:?}");
+        // What nobody here answers has been let in all the same.
+        let kinds = ["2xx", "5xx by design"];
+        let let_in: usize = kinds
+            .map(|kind| tallies[setting].get(kind))
+            .iter()
+            .flatten()
+            .copied()
+            .sum();
         assert!(
-            memory.is_none_or(|(_, most)| most < MOST_MEMORY_KIB),
-            "{memory:?} KiB"
+            let_in > count / 50,
+            "{setting:?}: hardly any was valid: {tallies:?}"
         );
     }
-    assert!(program.child.try_wait().unwrap().is_none(), "it has ended");
-    let log = program.log();
-    assert!(!log.contains("panicked"), "{log}");
-    let errors: Vec<&str> = log.lines().filter(|line| line.contains("ERROR")).collect();
-    assert_eq!(errors, Vec::<&str>::new());
-    assert!(tally["2xx"] > count / 50, "hardly any was valid: {tally:?}");
 }
