@@ -184,6 +184,11 @@ impl http_body::Body for Checked {
                     let Ok(data) = frame.into_data() else {
                         continue;
                     };
+                    // An empty one would push out the one that is held back, and a taker who then has all that was
+                    // announced asks for no more.
+                    if data.is_empty() {
+                        continue;
+                    }
                     if let Err(refusal) = self.check.push(&data) {
                         return self.broken(refusal);
                     }
@@ -220,5 +225,107 @@ impl http_body::Body for Checked {
         }
         hint.set_lower(inner.lower() + held);
         hint
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::collections::VecDeque;
+    use std::convert::Infallible;
+
+    use aws_sigv4::sign::v4;
+    use http_body_util::BodyExt;
+
+    use super::*;
+
+    /// A body that comes in these pieces.
+    struct Pieces(VecDeque<Bytes>);
+
+    impl http_body::Body for Pieces {
+        type Data = Bytes;
+        type Error = Infallible;
+
+        fn poll_frame(
+            mut self: Pin<&mut Self>,
+            _: &mut Context<'_>,
+        ) -> Poll<Option<Result<Frame<Bytes>, Infallible>>> {
+            Poll::Ready(self.0.pop_front().map(|piece| Ok(Frame::data(piece))))
+        }
+    }
+
+    /// What a taker gets who asks for no more once it has as many bytes as were announced.
+    async fn taken(check: Check, pieces: Vec<Bytes>) -> Vec<u8> {
+        let length = pieces.iter().map(Bytes::len).sum();
+        let mut body = Checked {
+            inner: Body::new(Pieces(pieces.into())),
+            check,
+            held: None,
+            is_over: false,
+            flaw: Flaw::default(),
+        };
+        let mut taken = Vec::new();
+        while taken.len() < length
+            && let Some(Ok(frame)) = body.frame().await
+        {
+            taken.extend_from_slice(frame.data_ref().unwrap());
+        }
+        taken
+    }
+
+    /// `body` in every three pieces, with empty ones between and after them.
+    fn splits(body: &Bytes) -> impl Iterator<Item = Vec<Bytes>> {
+        let cuts = (0..=body.len()).flat_map(|to| (0..=to).map(move |from| (from, to)));
+        cuts.map(|(from, to)| {
+            let pieces = [body.slice(..from), body.slice(from..to), body.slice(to..)];
+            let spaced = pieces.into_iter().flat_map(|piece| [piece, Bytes::new()]);
+            spaced.collect()
+        })
+    }
+
+    const KEY: &[u8] = b"signing key";
+    const SEED: &str = "0f";
+
+    fn chunks_check() -> Check {
+        let (date, scope) = ("20261122T150000Z", "20261122/us-east-1/s3/aws4_request");
+        Check::Chunks(Box::new(ChunkVerifier::new(KEY, date, scope, SEED, false)))
+    }
+
+    /// `hello` in one signed chunk, and the last one.
+    fn chunks() -> Bytes {
+        let empty = hex(&Sha256::digest(b""));
+        let mut previous = SEED.to_owned();
+        let mut body = String::new();
+        for data in ["hello", ""] {
+            let hash = hex(&Sha256::digest(data));
+            let text = format!(
+                "AWS4-HMAC-SHA256-PAYLOAD\n20261122T150000Z\n20261122/us-east-1/s3/aws4_request\n{previous}\n{empty}\n{hash}"
+            );
+            previous = v4::calculate_signature(KEY, text.as_bytes());
+            body += &format!("{:x};chunk-signature={previous}\r\n{data}\r\n", data.len());
+        }
+        Bytes::from(body)
+    }
+
+    #[tokio::test]
+    async fn nobody_has_the_whole_of_a_body_that_is_not_the_one_signed() {
+        let hash = || Check::Hash {
+            hasher: Sha256::new(),
+            expected: hex(&Sha256::digest(b"hello")),
+        };
+        let chunks = chunks();
+        let tampered = Bytes::from(String::from_utf8_lossy(&chunks).replace("hello", "hellO"));
+        type Case = (fn() -> Check, Bytes, bool);
+        let bodies: [Case; 4] = [
+            (hash, Bytes::from("hello"), true),
+            (hash, Bytes::from("hellO"), false),
+            (chunks_check, chunks.clone(), true),
+            (chunks_check, tampered, false),
+        ];
+        for (check, body, is_good) in bodies {
+            for pieces in splits(&body) {
+                let told = format!("{pieces:?}");
+                assert_eq!(taken(check(), pieces).await == body, is_good, "{told}");
+            }
+        }
     }
 }

@@ -34,7 +34,7 @@ struct Signatures {
 }
 
 impl ChunkVerifier {
-    pub(super) fn new(
+    pub fn new(
         key: &[u8],
         time: &str,
         scope: &str,
