@@ -56,6 +56,8 @@ pub enum SignatureError {
 /// Schemes of version 4; SigV4A has a set of regions in place of one.
 pub(super) const V4: &str = "AWS4-HMAC-SHA256";
 pub(super) const V4A: &str = "AWS4-ECDSA-P256-SHA256";
+/// What an `Authorization` of theirs consists of.
+const PARAMETERS: [&str; 3] = ["Credential", "Signature", "SignedHeaders"];
 
 /// The signature of a request, if it has one. Other schemes, such as `Bearer`, are none.
 pub fn parse(parts: &Parts) -> Result<Option<Signature>, SignatureError> {
@@ -84,9 +86,20 @@ fn in_header(parts: &Parts, value: &str) -> Result<Option<Signature>, SignatureE
     if scheme != V4 && scheme != V4A {
         return Ok(None);
     }
+    let missing = missing(parts, rest);
+    let (Some(credential), "") = (parameter(rest, "Credential"), missing.as_str()) else {
+        return Err(incomplete(&missing, value));
+    };
+    let regions = parts.headers.get("x-amz-region-set");
+    let regions = regions.and_then(|regions| regions.to_str().ok());
+    scoped(scheme, credential, regions, Form::Header, has_token).map(Some)
+}
+
+/// AWS's sentences about what an `Authorization` with these parameters lacks.
+fn missing(parts: &Parts, parameters: &str) -> String {
     let mut missing = String::new();
-    for name in ["Credential", "Signature", "SignedHeaders"] {
-        if parameter(rest, name).is_none() {
+    for name in PARAMETERS {
+        if parameter(parameters, name).is_none() {
             missing += &format!("Authorization header requires '{name}' parameter. ");
         }
     }
@@ -94,15 +107,43 @@ fn in_header(parts: &Parts, value: &str) -> Result<Option<Signature>, SignatureE
         missing +=
             "Authorization header requires existence of either a 'X-Amz-Date' or a 'Date' header. ";
     }
-    let (Some(credential), "") = (parameter(rest, "Credential"), missing.as_str()) else {
-        let hash = STANDARD.encode(Sha256::digest(value));
-        return Err(SignatureError::Incomplete(format!(
-            "{missing}(Hashed with SHA-256 and encoded with Base64) Authorization={hash}"
-        )));
-    };
-    let regions = parts.headers.get("x-amz-region-set");
-    let regions = regions.and_then(|regions| regions.to_str().ok());
-    scoped(scheme, credential, regions, Form::Header, has_token).map(Some)
+    missing
+}
+
+/// AWS says which header it means by its hash.
+fn incomplete(what: &str, value: &str) -> SignatureError {
+    let hash = STANDARD.encode(Sha256::digest(value));
+    SignatureError::Incomplete(format!(
+        "{what}(Hashed with SHA-256 and encoded with Base64) Authorization={hash}"
+    ))
+}
+
+/// What AWS says of an `Authorization` in a scheme that it does not know.
+pub(super) fn unknown_scheme(parts: &Parts, value: &str) -> SignatureError {
+    incomplete(&missing(parts, ""), value)
+}
+
+/// Whether an `Authorization` of version 4 has each of its parameters once and no other: whoever else reads it then finds
+/// the same key.
+pub(super) fn check_parameters(value: &str) -> Result<(), SignatureError> {
+    let (_, parameters) = value.split_once(' ').unwrap_or_default();
+    let mut seen = Vec::new();
+    for item in parameters.split(',').map(str::trim) {
+        let Some((name, _)) = item.split_once('=') else {
+            let what = "Authorization header has a part that is not a valid key=value pair (missing equal-sign). ";
+            return Err(incomplete(what, value));
+        };
+        let Some(name) = PARAMETERS.iter().find(|it| **it == name.trim()) else {
+            let what = "Authorization header has a parameter that is not known. ";
+            return Err(incomplete(what, value));
+        };
+        if seen.contains(&name) {
+            let what = format!("Authorization header requires one '{name}' parameter. ");
+            return Err(incomplete(&what, value));
+        }
+        seen.push(name);
+    }
+    Ok(())
 }
 
 /// A parameter of an `Authorization` header, after its scheme.

@@ -29,13 +29,14 @@ pub(super) struct Replier {
 
 impl Replier {
     pub(super) fn new(parts: &Parts, caller: &Caller, ids: &Ids) -> Self {
-        let is_s3 = caller.signing_name == "s3";
+        let protocol = route::protocol(parts, service_of(&caller.signing_name));
+        // A request with a target is none of S3's, whatever its scope says.
+        let is_s3 = caller.signing_name == "s3" && protocol != Protocol::Json;
         let request_id = if is_s3 {
             ids.text(16, alphabet::UPPER)
         } else {
             ids.uuid().to_string()
         };
-        let protocol = route::protocol(parts, service_of(&caller.signing_name));
         Self {
             protocol,
             is_s3,

@@ -10,8 +10,8 @@ use std::task::{Context, Poll, ready};
 
 use axum::body::Body;
 use bytes::Bytes;
-use http::Method;
 use http::request::Parts;
+use http::{Method, header};
 use http_body::{Body as _, Frame, SizeHint};
 use sha2::{Digest, Sha256};
 
@@ -43,10 +43,18 @@ pub(super) async fn admit(
     signature: Option<&Signature>,
     body: Body,
 ) -> Result<(Body, Flaw), Refusal> {
+    if is_preflight(parts, signature) {
+        // Whoever sends something with it asks for more than what a browser asks.
+        let refused = |_| Refusal::Missing;
+        collect(body, 0).await.map_err(refused)?;
+        return Ok((Body::empty(), Flaw::default()));
+    }
     let now = app.clock.now();
     let claim = match Claim::read(parts, route::asked_for(parts), now) {
         Ok(claim) => claim,
-        Err(Refusal::Missing) => return admit_unsigned(app, parts, body).await,
+        Err(refusal @ (Refusal::Missing | Refusal::UnknownScheme { .. })) => {
+            return admit_unsigned(app, parts, body, refusal).await;
+        }
         Err(refusal) => return refuse(refusal, body).await,
     };
     let Some(key) = app.recorder.keys.get(&claim.access_key) else {
@@ -94,10 +102,30 @@ pub(super) async fn admit(
     }
 }
 
-/// A request without a signature: those few operations that need none, and what a browser asks beforehand.
-async fn admit_unsigned(app: &App, parts: &Parts, body: Body) -> Result<(Body, Flaw), Refusal> {
-    if parts.method == Method::OPTIONS {
-        return Ok((body, Flaw::default()));
+/// Whether a browser asks S3 for leave to call it from a page: it does so without a signature, for a presigned URL too.
+fn is_preflight(parts: &Parts, signature: Option<&Signature>) -> bool {
+    let has = |name: &str| parts.headers.contains_key(name);
+    let query = parts.uri.query().unwrap_or_default();
+    let has_action = form_urlencoded::parse(query.as_bytes()).any(|(name, _)| name == "Action");
+    parts.method == Method::OPTIONS
+        && has("origin")
+        && has("access-control-request-method")
+        && !has("authorization")
+        && !has("x-amz-target")
+        && !has_action
+        && route::signing_name(parts, signature) == "s3"
+}
+
+/// A request without a signature of AWS's: those few operations that need none. `refusal`: of all others.
+async fn admit_unsigned(
+    app: &App,
+    parts: &Parts,
+    body: Body,
+    refusal: Refusal,
+) -> Result<(Body, Flaw), Refusal> {
+    let is_foreign = parts.headers.contains_key(header::AUTHORIZATION) && !has_bearer_token(parts);
+    if is_foreign || parts.method == Method::OPTIONS {
+        return refuse(refusal, body).await;
     }
     let limit = app.config.body_limit();
     let raw = collect(body, limit)
@@ -106,8 +134,16 @@ async fn admit_unsigned(app: &App, parts: &Parts, body: Body) -> Result<(Body, F
     let form = body::decode(&parts.headers, &raw, limit).unwrap_or_default();
     match route::find(parts, None, &form) {
         Route::Call(call) if may_be_unsigned(&call) => Ok((Body::from(raw), Flaw::default())),
-        _ => Err(Refusal::Missing),
+        _ => Err(refusal),
     }
+}
+
+/// Whether the `Authorization` is a bearer token and nothing else. One with a slash may be read as a credential scope,
+/// and the call be taken for another than it is here.
+fn has_bearer_token(parts: &Parts) -> bool {
+    let value = parts.headers.get(header::AUTHORIZATION);
+    let token = value.and_then(|value| value.to_str().ok()?.strip_prefix("Bearer "));
+    token.is_some_and(|token| !token.is_empty() && !token.contains([' ', '\t', ',', '/']))
 }
 
 /// A caller who is still sending does not read an answer.

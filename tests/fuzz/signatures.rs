@@ -166,6 +166,11 @@ proptest! {
         changed.headers_mut().insert("x-amz-meta", "other".parse().unwrap());
         assert!(!is_admitted(changed, &key(), now()), "another header");
         let mut changed = request.clone();
+        let signature = request.headers()["authorization"].to_str().unwrap();
+        let more = format!("{signature}, Credential=AKIDOTHER/20261122/us-east-1/iam/aws4_request");
+        changed.headers_mut().insert("authorization", more.parse().unwrap());
+        assert!(!is_admitted(changed, &key(), now()), "another credential beside");
+        let mut changed = request.clone();
         *changed.method_mut() = http::Method::DELETE;
         assert!(!is_admitted(changed, &key(), now()), "another method");
     }

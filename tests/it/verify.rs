@@ -289,7 +289,18 @@ async fn each_fault_gets_the_error_of_its_service() {
                 (400, "IncompleteSignatureException"),
             ],
         ),
-        ("SigV2", good, v2, [(400, "InvalidRequest"); 5]),
+        (
+            "SigV2",
+            good,
+            v2,
+            [
+                (400, "InvalidRequest"),
+                (400, "InvalidRequest"),
+                (400, "InvalidRequest"),
+                (400, "IncompleteSignatureException"),
+                (400, "InvalidRequest"),
+            ],
+        ),
         (
             "scope day",
             good,
@@ -699,5 +710,167 @@ async fn operations_that_need_no_signature_need_none() {
     assert_eq!(
         error(&answer),
         (403, "MissingAuthenticationToken".to_owned())
+    );
+}
+
+/// An emulator may go by what we do not, and do something else than was let in.
+#[tokio::test]
+async fn what_nobody_signed_names_no_other_call() {
+    const IAM: &str = "Credential=AKIA/20261122/us-east-1/iam/aws4_request, x";
+    const SIGN_IN: &str = "AWSCognitoIdentityProviderService.InitiateAuth";
+    const CREATE: &str = "Action=CreateUser&UserName=u&Version=2010-05-08";
+    let (app, _folder) = verifying().await;
+    let foreign = format!("FOO {IAM}");
+    let half_signed = "/?X-Amz-Credential=AKIA%2F20261122%2Fus-east-1%2Fiam%2Faws4_request";
+    let bearer_scope = "Bearer AKIA/20261122/us-east-1/iam/aws4_request".to_owned();
+    let bearer_credential = format!("Bearer {IAM}");
+    let target = ("x-amz-target", SIGN_IN);
+    let browser = [
+        ("origin", "http://page.example"),
+        ("access-control-request-method", "PUT"),
+    ];
+    let with = |header: (&'static str, &'static str)| [browser[0], browser[1], header];
+    let json = (400, "IncompleteSignatureException");
+    let missing = (403, "AccessDenied");
+    // Method, path, headers, body, and the answer; 501 is what is let in and has no upstream to go to.
+    type Case<'a> = (
+        &'a str,
+        &'a str,
+        Vec<(&'a str, &'a str)>,
+        &'a str,
+        (u16, &'a str),
+    );
+    let cases: Vec<Case<'_>> = vec![
+        ("POST", half_signed, vec![target], "{}", json),
+        ("POST", "/?AWSAccessKeyId=AKIA", vec![target], "{}", json),
+        ("POST", "/", vec![target], "{}", (501, "ServiceUnavailable")),
+        (
+            "POST",
+            "/",
+            vec![target, ("authorization", "Bearer a.b-c_d")],
+            "{}",
+            (501, "ServiceUnavailable"),
+        ),
+        (
+            "POST",
+            "/",
+            vec![target, ("authorization", &foreign)],
+            CREATE,
+            json,
+        ),
+        (
+            "POST",
+            "/",
+            vec![target, ("authorization", &bearer_scope)],
+            CREATE,
+            json,
+        ),
+        (
+            "POST",
+            "/",
+            vec![target, ("authorization", &bearer_credential)],
+            CREATE,
+            json,
+        ),
+        (
+            "OPTIONS",
+            "/",
+            vec![FORM],
+            CREATE,
+            (403, "MissingAuthenticationToken"),
+        ),
+        (
+            "OPTIONS",
+            "/",
+            vec![FORM, ("authorization", &foreign)],
+            CREATE,
+            (400, "IncompleteSignature"),
+        ),
+        ("OPTIONS", "/b/k", browser.to_vec(), CREATE, missing),
+        ("OPTIONS", "/b/k", vec![browser[0]], "", missing),
+        (
+            "OPTIONS",
+            "/b/k?Action=CreateUser",
+            browser.to_vec(),
+            "",
+            missing,
+        ),
+        (
+            "OPTIONS",
+            "/b/k",
+            with(target).to_vec(),
+            "",
+            (400, "MissingAuthenticationTokenException"),
+        ),
+        (
+            "OPTIONS",
+            "/b/k",
+            with(("authorization", "Bearer x")).to_vec(),
+            "",
+            (400, "InvalidArgument"),
+        ),
+        (
+            "GET",
+            "/b/k",
+            vec![("authorization", &foreign)],
+            "",
+            (400, "InvalidArgument"),
+        ),
+        (
+            "GET",
+            "/b/k?X-Amz-Algorithm=AWS4-HMAC-SHA256",
+            vec![("authorization", &foreign)],
+            "",
+            (400, "InvalidArgument"),
+        ),
+    ];
+    for (method, path, headers, body, expected) in cases {
+        let mut request = Request::builder().method(method).uri(path);
+        for (name, value) in headers.iter().chain(&[("host", "127.0.0.1:4580")]) {
+            request = request.header(*name, *value);
+        }
+        let request = request.body(Body::from(body.to_owned())).unwrap();
+        let answer = app.send(request).await;
+        let (status, code) = error(&answer);
+        let told = format!("{method} {path} {headers:?} {answer:?}");
+        assert_eq!((status, code.as_str()), expected, "{told}");
+    }
+    // A browser's question is let in, for a presigned URL too: the embedded S3 has no answer to it.
+    for path in [
+        "/b/k",
+        "/b/k?X-Amz-Algorithm=AWS4-HMAC-SHA256&X-Amz-Credential=A%2F20261122%2Fus-east-1%2Fs3%2Faws4_request&X-Amz-Signature=0",
+    ] {
+        let mut request = Request::builder().method("OPTIONS").uri(path);
+        for (name, value) in browser.iter().chain(&[("host", "127.0.0.1:4580")]) {
+            request = request.header(*name, *value);
+        }
+        let answer = app.send(request.body(Body::empty()).unwrap()).await;
+        assert_eq!(
+            error(&answer),
+            (501, "NotImplemented".to_owned()),
+            "{answer:?}"
+        );
+    }
+}
+
+/// A scope of S3 does not make a call of CloudTrail one of S3.
+#[tokio::test]
+async fn a_call_in_another_protocol_is_answered_in_its_words() {
+    let (app, _folder) = verifying().await;
+    let sample = Sample {
+        service: "s3",
+        ..SAMPLES[3]
+    };
+    let mut request = Caller::root(&app).request(&sample);
+    request
+        .headers_mut()
+        .insert("authorization", "AWS4-HMAC-SHA256 x".parse().unwrap());
+    let answer = app.send(request).await;
+    let expected = (400, "IncompleteSignatureException".to_owned());
+    assert_eq!(error(&answer), expected);
+    let answer = app.send(Caller::root(&app).request(&sample)).await;
+    assert_eq!(
+        error(&answer),
+        (400, "InvalidSignatureException".to_owned())
     );
 }

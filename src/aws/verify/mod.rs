@@ -19,7 +19,7 @@ use aws_sigv4::sign::v4;
 use aws_smithy_runtime_api::client::identity::Identity;
 use chrono::{DateTime, NaiveDateTime, TimeDelta, Utc};
 use http::HeaderMap;
-use http::header::{AUTHORIZATION, DATE, HOST};
+use http::header::{AUTHORIZATION, DATE, HOST, HeaderName};
 use http::request::Parts;
 use percent_encoding::{AsciiSet, NON_ALPHANUMERIC, percent_decode_str, percent_encode};
 use sha2::{Digest, Sha256};
@@ -39,9 +39,26 @@ const UNSIGNED: &str = "UNSIGNED-PAYLOAD";
 const UNSIGNED_TRAILER: &str = "STREAMING-UNSIGNED-PAYLOAD-TRAILER";
 const CHUNKS: &str = "STREAMING-AWS4-HMAC-SHA256-PAYLOAD";
 const CHUNKS_TRAILER: &str = "STREAMING-AWS4-HMAC-SHA256-PAYLOAD-TRAILER";
+const EVENTS: &str = "STREAMING-AWS4-HMAC-SHA256-EVENTS";
 
 /// Services that take a path as it was signed, encoded once; all others normalise it and encode it twice.
 const S3_LIKE: &[&str] = &["s3", "s3express", "s3-object-lambda", "s3-outposts"];
+/// Headers that say what is asked for and by whom: where they are sent, every client signs them, to every service.
+const MUST_BE_SIGNED: &[&str] = &["x-amz-target", "x-amz-security-token"];
+/// Parameters by which a query is signed, in version 4 and before.
+const SIGN_A_QUERY: &[&str] = &["X-Amz-Algorithm", "X-Amz-Credential", "X-Amz-Signature"];
+const SIGN_A_QUERY_V2: &[&str] = &["AWSAccessKeyId"];
+/// Parameters of a signed query of which none stands there twice.
+const ONCE: &[&str] = &[
+    "X-Amz-Algorithm",
+    "X-Amz-Credential",
+    "X-Amz-Signature",
+    "X-Amz-Date",
+    "X-Amz-Expires",
+    "X-Amz-SignedHeaders",
+    "X-Amz-Security-Token",
+    "X-Amz-Content-Sha256",
+];
 /// Headers of AWS's own that clients add after signing, presigned requests above all.
 const MAY_BE_UNSIGNED: &[&str] = &["x-amz-checksum-mode", "x-amz-user-agent"];
 /// What a path in S3's canonical form leaves as it is.
@@ -132,12 +149,13 @@ impl Claim {
     ) -> Result<Self, Refusal> {
         let in_query = !parts.headers.contains_key(AUTHORIZATION);
         let broken = |SignatureError::Incomplete(message)| Refusal::Malformed { message, in_query };
+        only_one(parts)?;
         let Some(parsed) = sigv4::parse(parts).map_err(broken)? else {
-            return Err(Refusal::Missing);
+            return Err(none(parts));
         };
         let given = match parsed.form {
-            sigv4::Form::Header => Given::in_header(parts),
-            sigv4::Form::Query => Given::in_query(parts),
+            sigv4::Form::Header => Given::in_header(parts).map_err(broken)?,
+            sigv4::Form::Query => Given::in_query(parts).map_err(broken)?,
             sigv4::Form::HeaderV2 | sigv4::Form::QueryV2 => {
                 return Err(Refusal::Unsupported { scheme: "AWS" });
             }
@@ -182,12 +200,24 @@ impl Claim {
                 in_query: given.in_query,
             });
         }
+        // AWS has none with a capital; a key may hide in one from whoever looks for the last that stands there.
+        if parsed.region.bytes().any(|byte| byte.is_ascii_uppercase()) {
+            return Err(Refusal::ScopeRegion {
+                given: parsed.region,
+                in_query: given.in_query,
+            });
+        }
         given.check_time(time, now, is_s3)?;
         let signed_headers: Vec<String> = given
             .signed_headers
             .split(';')
             .map(str::to_ascii_lowercase)
             .collect();
+        let is_name = |name: &String| name.parse::<HeaderName>().is_ok();
+        if !signed_headers.iter().all(is_name) {
+            let message = "SignedHeaders must be names of headers.".to_owned();
+            return Err(broken(SignatureError::Incomplete(message)));
+        }
         check_signed(&signed_headers, parts, is_s3)?;
         Ok(Self {
             access_key: parsed.access_key,
@@ -313,6 +343,42 @@ impl Claim {
     }
 }
 
+/// Whether a request is signed in no more than one place: else each reader might take another signature.
+fn only_one(parts: &Parts) -> Result<(), Refusal> {
+    let headers = parts.headers.get_all(AUTHORIZATION).iter().count();
+    let in_query = [SIGN_A_QUERY, SIGN_A_QUERY_V2];
+    let in_query = in_query.iter().filter(|names| has_parameter(parts, names));
+    match headers + in_query.count() {
+        0 | 1 => Ok(()),
+        _ => Err(Refusal::Ambiguous),
+    }
+}
+
+/// Why a request without a signature that can be read has none.
+fn none(parts: &Parts) -> Refusal {
+    if let Some(value) = parts.headers.get(AUTHORIZATION) {
+        let value = String::from_utf8_lossy(value.as_bytes());
+        let message = sigv4::unknown_scheme(parts, &value).to_string();
+        return Refusal::UnknownScheme { message };
+    }
+    // A part of one may still name a key to another reader.
+    if has_parameter(parts, SIGN_A_QUERY) || has_parameter(parts, SIGN_A_QUERY_V2) {
+        let message = "AWS query-string parameters must include 'X-Amz-Algorithm'. Re-examine the query-string parameters.";
+        return Refusal::Malformed {
+            message: message.to_owned(),
+            in_query: true,
+        };
+    }
+    Refusal::Missing
+}
+
+/// Whether the query has one of these parameters, as any reader may spell it.
+fn has_parameter(parts: &Parts, names: &[&str]) -> bool {
+    let query = parts.uri.query().unwrap_or_default();
+    let mut pairs = form_urlencoded::parse(query.as_bytes());
+    pairs.any(|(name, _)| names.iter().any(|it| it.eq_ignore_ascii_case(&name)))
+}
+
 /// A query without its signature.
 fn unsigned_query(query: &str) -> String {
     let others = query
@@ -322,13 +388,14 @@ fn unsigned_query(query: &str) -> String {
 }
 
 impl Given {
-    fn in_header(parts: &Parts) -> Self {
+    fn in_header(parts: &Parts) -> Result<Self, SignatureError> {
         let value = header(&parts.headers, AUTHORIZATION.as_str()).unwrap_or_default();
+        sigv4::check_parameters(value.trim())?;
         let (scheme, rest) = value.trim().split_once(' ').unwrap_or_default();
         let parameter = |name| sigv4::parameter(rest, name).unwrap_or_default().to_owned();
         let date =
             header(&parts.headers, "x-amz-date").or_else(|| header(&parts.headers, DATE.as_str()));
-        Self {
+        Ok(Self {
             scheme: scheme.to_owned(),
             credential: parameter("Credential"),
             signed_headers: parameter("SignedHeaders"),
@@ -338,17 +405,27 @@ impl Given {
             expires: None,
             content_hash: None,
             in_query: false,
-        }
+        })
     }
 
-    fn in_query(parts: &Parts) -> Self {
+    fn in_query(parts: &Parts) -> Result<Self, SignatureError> {
         let query = parse_query(parts.uri.query().unwrap_or_default());
+        for name in ONCE {
+            let found = query
+                .iter()
+                .filter(|(key, _)| key.eq_ignore_ascii_case(name));
+            if found.count() > 1 {
+                return Err(SignatureError::Incomplete(format!(
+                    "AWS query-string parameters must include one '{name}'. Re-examine the query-string parameters."
+                )));
+            }
+        }
         let parameter = |name: &str| {
             let found = query.iter().find(|(key, _)| key == name);
             found.map(|(_, value)| value.clone())
         };
         let required = |name| parameter(name).unwrap_or_default();
-        Self {
+        Ok(Self {
             scheme: required("X-Amz-Algorithm"),
             credential: required("X-Amz-Credential"),
             signed_headers: required("X-Amz-SignedHeaders"),
@@ -358,7 +435,7 @@ impl Given {
             expires: parameter("X-Amz-Expires"),
             content_hash: parameter("X-Amz-Content-Sha256"),
             in_query: true,
-        }
+        })
     }
 
     /// Whether the request is made in its time: near its date, or before it expires.
@@ -380,7 +457,9 @@ impl Given {
                  X-Amz-Signature, X-Amz-Date, X-Amz-SignedHeaders, and X-Amz-Expires parameters.",
             );
         };
-        let Ok(seconds) = expires.parse::<i64>() else {
+        let digits = expires.strip_prefix('-').unwrap_or(expires);
+        let is_number = digits.bytes().all(|byte| byte.is_ascii_digit());
+        let Some(seconds) = expires.parse::<i64>().ok().filter(|_| is_number) else {
             return bad("X-Amz-Expires should be a number");
         };
         if seconds < 0 {
@@ -420,17 +499,18 @@ fn date_time(text: &str, given: &Given) -> Option<DateTime<Utc>> {
     if given.in_query { None } else { in_http() }
 }
 
-/// Whether everything is signed that has to be: the host, and for S3 the headers that are AWS's own.
+/// Whether everything is signed that has to be: the host, what is asked for, and for S3 all headers that are AWS's own.
 fn check_signed(signed_headers: &[String], parts: &Parts, is_s3: bool) -> Result<(), Refusal> {
     let is_signed = |name: &str| signed_headers.iter().any(|signed| signed == name);
     if !is_signed("host") {
         return Err(Refusal::HostUnsigned);
     }
-    let all_signed = parts.headers.keys().all(|name| {
-        let name = name.as_str();
-        !name.starts_with("x-amz-") || MAY_BE_UNSIGNED.contains(&name) || is_signed(name)
-    });
-    if is_s3 && !all_signed {
+    let has_to_be = |name: &str| match is_s3 {
+        true => name.starts_with("x-amz-") && !MAY_BE_UNSIGNED.contains(&name),
+        false => MUST_BE_SIGNED.contains(&name),
+    };
+    let mut names = parts.headers.keys().map(|name| name.as_str());
+    if names.any(|name| has_to_be(name) && !is_signed(name)) {
         return Err(Refusal::HeadersUnsigned);
     }
     Ok(())
@@ -463,7 +543,7 @@ fn payload(
         _ if declared.starts_with("STREAMING-AWS4-ECDSA-") => {
             Err(Refusal::Unsupported { scheme: V4A })
         }
-        _ if declared.ends_with("-EVENTS") => Ok(Payload::Unsigned(declared.to_owned())),
+        EVENTS if !is_s3 => Ok(Payload::Unsigned(declared.to_owned())),
         _ => Err(Refusal::BadContentHash),
     }
 }

@@ -20,6 +20,12 @@ pub enum Refusal {
         message: String,
         in_query: bool,
     },
+    /// An `Authorization` in a scheme that is not AWS's.
+    UnknownScheme {
+        message: String,
+    },
+    /// Several signatures, of which each reader might take another.
+    Ambiguous,
     /// Not SigV4: SigV4A, or S3's SigV2.
     Unsupported {
         scheme: &'static str,
@@ -41,6 +47,11 @@ pub enum Refusal {
         given: String,
         in_query: bool,
     },
+    /// The credential scope names what can be no region.
+    ScopeRegion {
+        given: String,
+        in_query: bool,
+    },
     /// The credential scope names another service than the request does.
     ScopeService {
         given: String,
@@ -58,7 +69,7 @@ pub enum Refusal {
     /// `X-Amz-Expires` is missing, no number or out of range.
     BadExpires(String),
     HostUnsigned,
-    /// S3: a header of AWS's own is not signed.
+    /// A header of AWS's own that has to be signed is not.
     HeadersUnsigned,
     /// S3: `x-amz-content-sha256` is missing, or says nothing that it may say.
     NoContentHash,
@@ -223,11 +234,15 @@ impl Refusal {
         match self {
             Self::Missing => MISSING,
             Self::Malformed { in_query, .. } => for_s3(malformed(*in_query), INCOMPLETE),
+            Self::UnknownScheme { .. } | Self::Ambiguous => {
+                for_s3((400, "InvalidArgument"), INCOMPLETE)
+            }
             Self::BadDate { in_query: true, .. } => for_s3(malformed(true), INCOMPLETE),
             Self::BadDate { .. } => for_s3((403, "AccessDenied"), INCOMPLETE),
             Self::Unsupported { .. } => for_s3((400, "InvalidRequest"), INCOMPLETE),
             Self::ScopeDate { in_query, .. }
             | Self::ScopeTerm { in_query, .. }
+            | Self::ScopeRegion { in_query, .. }
             | Self::ScopeService { in_query, .. } => for_s3(malformed(*in_query), WRONG),
             Self::BadExpires(_) => for_s3(malformed(true), INCOMPLETE),
             Self::Skewed { .. } => SKEWED,
@@ -250,6 +265,7 @@ impl Refusal {
         let text = match self {
             Self::Missing => "Access Denied",
             Self::Malformed { message, .. } => return message.clone(),
+            Self::UnknownScheme { .. } => "Unsupported Authorization Type",
             Self::BadDate { in_query: true, .. } => {
                 r#"X-Amz-Date must be in the ISO8601 Long Format "yyyyMMdd'T'HHmmss'Z'""#
             }
@@ -268,6 +284,9 @@ impl Refusal {
             Self::ScopeTerm { given, in_query } => {
                 let message = format!("incorrect terminal \"{given}\". Use \"aws4_request\".");
                 return malformed(&message, *in_query);
+            }
+            Self::ScopeRegion { given, in_query } => {
+                return malformed(&format!("the region '{given}' is wrong"), *in_query);
             }
             Self::ScopeService {
                 given,
@@ -303,9 +322,10 @@ impl Refusal {
                 "The provided 'x-amz-content-sha256' header does not match what was computed."
             }
             Self::BrokenBody => "The request body terminated unexpectedly",
-            Self::Unsupported { .. } | Self::BadExpires(_) | Self::TooLong { .. } => {
-                return self.message();
-            }
+            Self::Ambiguous
+            | Self::Unsupported { .. }
+            | Self::BadExpires(_)
+            | Self::TooLong { .. } => return self.message(),
         };
         text.to_owned()
     }
@@ -313,7 +333,14 @@ impl Refusal {
     fn message(&self) -> String {
         let text = match self {
             Self::Missing => "Request is missing Authentication Token",
-            Self::Malformed { message, .. } | Self::BadExpires(message) => return message.clone(),
+            Self::Malformed { message, .. }
+            | Self::UnknownScheme { message }
+            | Self::BadExpires(message) => return message.clone(),
+            // S3's sentence; what others say of it is not known.
+            Self::Ambiguous => {
+                "Only one auth mechanism allowed; only the X-Amz-Algorithm query parameter, Signature query string \
+                 parameter or the Authorization header should be specified"
+            }
             Self::Unsupported { scheme } => {
                 return format!(
                     "{scheme} signatures are not verified by localtrail. Please use AWS4-HMAC-SHA256."
@@ -340,6 +367,9 @@ impl Refusal {
                 return format!(
                     "Credential should be scoped with a valid terminator: 'aws4_request', not '{given}'. "
                 );
+            }
+            Self::ScopeRegion { given, .. } => {
+                return format!("Credential should be scoped to a valid Region, not '{given}'. ");
             }
             Self::ScopeService { asked_for, .. } => {
                 return format!("Credential should be scoped to correct service: '{asked_for}'. ");

@@ -373,6 +373,15 @@ fn presigned_urls_have_a_life_that_they_say() {
         ),
         (
             "s3",
+            "&X-Amz-Expires=%2B60",
+            0,
+            Some((
+                "AuthorizationQueryParametersError",
+                "X-Amz-Expires should be",
+            )),
+        ),
+        (
+            "s3",
             "&X-Amz-Expires=-1",
             0,
             Some((
@@ -417,9 +426,157 @@ fn presigned_urls_have_a_life_that_they_say() {
     }
 }
 
+/// Whoever reads a request after us must find the key that was verified.
+#[test]
+fn a_request_has_one_signature_and_each_part_of_it_once() {
+    let victim = "AKIDVICTIMEXAMPLE001/20130524/eu-west-1/sns/aws4_request";
+    type Change = (&'static str, fn(&mut Parts, &str), &'static str);
+    fn authorization(parts: &mut Parts, change: impl FnOnce(&str) -> String) {
+        let value = parts.headers["authorization"].to_str().unwrap();
+        let value = change(value).parse().unwrap();
+        parts.headers.insert("authorization", value);
+    }
+    fn query(parts: &mut Parts, query: &str) {
+        parts.uri = format!("/?{query}").parse().unwrap();
+    }
+    let changes: &[Change] = &[
+        (
+            "two credentials",
+            |it, victim| authorization(it, |value| format!("{value}, Credential={victim}")),
+            "IncompleteSignature",
+        ),
+        (
+            "another parameter",
+            |it, victim| authorization(it, |value| format!("{value}, credential={victim}")),
+            "IncompleteSignature",
+        ),
+        (
+            "a word alone",
+            |it, victim| authorization(it, |value| format!("{value}, {victim}")),
+            "IncompleteSignature",
+        ),
+        (
+            "a header that can be none",
+            |it, victim| {
+                authorization(it, |value| {
+                    value.replace("host;", &format!("host;{victim};"))
+                })
+            },
+            "IncompleteSignature",
+        ),
+        (
+            "a key for a region",
+            |it, _| {
+                authorization(it, |value| {
+                    value.replace("eu-west-1", "AKIDVICTIMEXAMPLE001")
+                })
+            },
+            "SignatureDoesNotMatch",
+        ),
+        (
+            "two headers",
+            |it, victim| {
+                let other = format!("AWS4-HMAC-SHA256 Credential={victim}");
+                assert!(it.headers.append("authorization", other.parse().unwrap()));
+            },
+            "IncompleteSignature",
+        ),
+        (
+            "a credential in the query",
+            |it, victim| query(it, &format!("x-amz-credential={victim}")),
+            "IncompleteSignature",
+        ),
+        (
+            "a signature in the query",
+            |it, _| query(it, "X-Amz-Signature=00"),
+            "IncompleteSignature",
+        ),
+        (
+            "a key in the query",
+            |it, _| query(it, "AWSAccessKeyId=AKIDVICTIMEXAMPLE001"),
+            "IncompleteSignature",
+        ),
+    ];
+    for (name, change, code) in changes {
+        let mut parts = signed("POST /", "sns", &[], b"body");
+        assert!(check(&parts, S3_KEY, time(DAY), b"body").is_ok());
+        change(&mut parts, victim);
+        let refusal = Claim::read(&parts, None, time(DAY)).err();
+        let given = refusal.map(|it| it.answer(Dialect::Query).code);
+        assert_eq!(given, Some(*code), "{name}");
+    }
+    for more in [
+        "&X-Amz-Credential=x",
+        "&x-amz-credential=x",
+        "&X-Amz-Date=20130524T000000Z",
+        "&X-Amz-Security-Token=t&X-Amz-Security-Token=u",
+        "&AWSAccessKeyId=AKIDVICTIMEXAMPLE001",
+        "",
+    ] {
+        let line = format!(
+            "GET /?X-Amz-Algorithm=AWS4-HMAC-SHA256&X-Amz-Credential=AKIDEXAMPLE%2F20130524%2Feu-west-1%2Fsns%2Faws4_request\
+             &X-Amz-Date=20130524T000000Z&X-Amz-SignedHeaders=host&X-Amz-Signature=00{more}"
+        );
+        let claim = Claim::read(&head(&line, "host: localhost"), None, time(DAY));
+        let given = claim.err().map(|it| it.answer(Dialect::Query).code);
+        let expected = (!more.is_empty()).then_some("IncompleteSignature");
+        assert_eq!(given, expected, "{more}");
+    }
+}
+
+#[test]
+fn a_scheme_that_is_not_awss_is_told_so() {
+    let scope = "AKIA/20260101/us-east-1/iam/aws4_request";
+    let parts = head(
+        "POST /",
+        &format!("host: localhost\nauthorization: FOO Credential={scope}, x"),
+    );
+    let refusal = Claim::read(&parts, None, time(DAY)).unwrap_err();
+    let json = refusal.answer(Dialect::Json);
+    assert_eq!(json.code, "IncompleteSignatureException");
+    let start = "Authorization header requires 'Credential' parameter. Authorization header requires 'Signature'";
+    assert!(json.message.starts_with(start), "{}", json.message);
+    let s3 = refusal.answer(Dialect::S3);
+    assert_eq!(
+        (s3.code, s3.message.as_str()),
+        ("InvalidArgument", "Unsupported Authorization Type")
+    );
+}
+
+/// Else one signature would be good for every operation.
+#[test]
+fn what_is_asked_for_and_the_token_are_signed() {
+    for name in ["x-amz-target", "x-amz-security-token"] {
+        for service in ["cloudtrail", "s3"] {
+            let mut parts = signed("POST /", service, &[], b"");
+            parts.headers.insert(name, "t".parse().unwrap());
+            let outcome = check(&parts, S3_KEY, time(DAY), b"");
+            assert_eq!(outcome.err(), Some(Refusal::HeadersUnsigned), "{name}");
+            let parts = signed("POST /", service, &[(name, "t")], b"");
+            let claim = Claim::read(&parts, None, time(DAY));
+            assert!(claim.is_ok(), "{name}: {claim:?}");
+        }
+    }
+}
+
+#[test]
+fn words_for_a_hash_are_those_that_aws_has() {
+    for (service, word, is_taken) in [
+        ("transcribe", "STREAMING-AWS4-HMAC-SHA256-EVENTS", true),
+        ("transcribe", "X-EVENTS", false),
+        ("s3", "STREAMING-AWS4-HMAC-SHA256-EVENTS", false),
+    ] {
+        let mut parts = signed("POST /", service, &[("x-amz-content-sha256", word)], b"");
+        parts
+            .headers
+            .insert("x-amz-content-sha256", word.parse().unwrap());
+        let claim = Claim::read(&parts, None, time(DAY));
+        assert_eq!(claim.is_ok(), is_taken, "{service} {word}: {claim:?}");
+    }
+}
+
 #[test]
 fn tokens_are_those_issued_and_end() {
-    let mut parts = signed("GET /", "sns", &[], b"");
     let now = time(DAY);
     let with = |token: Option<&str>, expires: Option<i64>| Key {
         token: token.map(str::to_owned),
@@ -430,14 +587,13 @@ fn tokens_are_those_issued_and_end() {
         let claim = Claim::read(parts, None, now).unwrap();
         claim.check_token(key, now).err()
     };
+    let parts = signed("GET /", "sns", &[], b"");
     assert_eq!(outcome(&parts, &with(None, None)), None);
     assert_eq!(
         outcome(&parts, &with(Some("t"), None)),
         Some(Refusal::UnknownKey)
     );
-    parts
-        .headers
-        .insert("x-amz-security-token", "t".parse().unwrap());
+    let parts = signed("GET /", "sns", &[("x-amz-security-token", "t")], b"");
     for (key, expected) in [
         (with(None, None), Some(Refusal::BadToken)),
         (with(Some("u"), None), Some(Refusal::BadToken)),
