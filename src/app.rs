@@ -23,7 +23,7 @@ use crate::embedded::sts::Sts;
 use crate::http;
 use crate::http::connections::Limits;
 use crate::keys::Keys;
-use crate::record::keys::Keys as CallerKeys;
+use crate::record::keys::{Keys as CallerKeys, Learns};
 use crate::record::proxy::Upstream;
 use crate::record::{BucketOwners, Recorder, Settings};
 use crate::store::{Lifetime, Store};
@@ -458,7 +458,12 @@ fn caller_keys(config: &Config) -> anyhow::Result<CallerKeys> {
             .with_context(|| format!("cannot read the credentials {}", path.display()))?,
         None => String::new(),
     };
-    CallerKeys::new(&text, config.verify_signatures).context("cannot read the credentials")
+    let learns = match (config.verify_signatures, config.trust_sessions) {
+        (false, _) => Learns::Nothing,
+        (true, false) => Learns::Proven,
+        (true, true) => Learns::All,
+    };
+    CallerKeys::new(&text, learns).context("cannot read the credentials")
 }
 
 /// Services that are never embedded: where an option says, else at the upstream.

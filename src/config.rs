@@ -153,6 +153,15 @@ pub struct Config {
     )]
     pub verify_signatures: bool,
 
+    /// With --verify-signatures: take keys of sessions that were made with an unverified token, or of roles of other
+    /// accounts, as proof too.
+    #[arg(
+        long,
+        env = "LOCALTRAIL_TRUST_SESSIONS",
+        value_parser = clap::builder::BoolishValueParser::new()
+    )]
+    pub trust_sessions: bool,
+
     /// Access keys that callers have: profiles as in ~/.aws/credentials. `account_id` in a profile is its key's account.
     #[arg(long, env = "LOCALTRAIL_CREDENTIALS", value_name = "FILE")]
     pub credentials: Option<PathBuf>,

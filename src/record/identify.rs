@@ -2,12 +2,15 @@
 //!
 //! Kept in memory for the path of every call, and in the store for the next start. Learns ids and names only; secrets
 //! are not read, of a provider's token only whom it names. A key that was deleted stays its user's: AWS refuses calls
-//! with it, and of an upstream that does not, this is still the truth about who called.
+//! with it, and of an upstream that does not, this is still the truth about who called. A session is forgotten a day
+//! after the longest that one may last: whoever is let in with its key later is recorded as root.
+//!
+//! Memory comes first: what the store fails to take is known for as long as the process lives.
 
 use std::collections::HashMap;
 use std::sync::{Arc, PoisonError, RwLock};
 
-use chrono::{DateTime, Utc};
+use chrono::{DateTime, TimeDelta, Utc};
 use serde_json::Value;
 use sha2::{Digest, Sha256};
 
@@ -29,20 +32,26 @@ pub struct Caller<'a> {
     pub now: DateTime<Utc>,
 }
 
+/// The longest that a session may last, and a day.
+const SESSION_KEPT: TimeDelta = TimeDelta::hours(36 + 24);
+
 /// Everyone known.
 #[derive(Debug)]
 pub struct Identities {
     store: Store,
+    /// Accounts of access keys that are said at the start, whatever an upstream says of them.
+    given: HashMap<String, String>,
     by_key: RwLock<HashMap<String, Arc<Principal>>>,
     /// By account and user name.
     users: RwLock<HashMap<(String, String), IamUser>>,
 }
 
 impl Identities {
-    pub async fn load(store: Store) -> Result<Self, Error> {
+    pub async fn load(store: Store, given: HashMap<String, String>) -> Result<Self, Error> {
         if !store.has_past() {
             return Ok(Self {
                 store,
+                given,
                 by_key: RwLock::default(),
                 users: RwLock::default(),
             });
@@ -60,6 +69,7 @@ impl Identities {
             .collect();
         Ok(Self {
             store,
+            given,
             by_key: RwLock::new(by_key),
             users: RwLock::new(users),
         })
@@ -79,13 +89,8 @@ impl Identities {
 
     /// Whose access key it is. A key of twelve digits is an account; a key not known is its account's root.
     pub fn of_key(&self, access_key: &str, default_account: &str, region: &str) -> Arc<Principal> {
-        if let Some(known) = self
-            .by_key
-            .read()
-            .unwrap_or_else(PoisonError::into_inner)
-            .get(access_key)
-        {
-            return Arc::clone(known);
+        if let Some(known) = self.known(access_key) {
+            return known;
         }
         let is_account = access_key.len() == 12 && access_key.bytes().all(|b| b.is_ascii_digit());
         let account = if is_account {
@@ -119,7 +124,8 @@ impl Identities {
         }
     }
 
-    /// Takes from an answer of IAM or STS what it says of keys, users and sessions.
+    /// Takes from an answer of IAM or STS what it says of keys, users and sessions. Gives back whose session it made;
+    /// the error is the store's alone.
     pub async fn learn(
         &self,
         call: &Call,
@@ -127,14 +133,14 @@ impl Identities {
         principal: &Principal,
         params: Option<&Params>,
         outcome: &Outcome,
-    ) -> Result<(), Error> {
+    ) -> (Option<Principal>, Result<(), Error>) {
         let service = &*call.service.id;
-        if !matches!(service, "iam" | "sts") {
-            return Ok(());
-        }
         let Outcome::Success(answer) = outcome else {
-            return Ok(());
+            return (None, Ok(()));
         };
+        if !matches!(service, "iam" | "sts") {
+            return (None, Ok(()));
+        }
         let empty = Params::new();
         let call_seen = Answered {
             params: params.unwrap_or(&empty),
@@ -142,14 +148,38 @@ impl Identities {
             now: caller.now,
             principal,
         };
-        match (service, &*call.operation.name) {
+        let stored = match (service, &*call.operation.name) {
             ("iam", operation) => self.learn_of_iam(operation, caller, &call_seen).await,
             ("sts", "GetCallerIdentity") => self.learn_caller(caller, &call_seen).await,
             (_, operation) => match sessions::made(operation, &call_seen) {
-                Some((access_key, session)) => self.put(&access_key, session).await,
+                Some((access_key, session)) => {
+                    let stored = self.put(&access_key, session.clone()).await;
+                    return (Some(session), stored);
+                }
                 None => Ok(()),
             },
-        }
+        };
+        (None, stored)
+    }
+
+    /// Forgets sessions that have ended long before `now`, and gives back their keys.
+    pub fn forget_ended(&self, now: DateTime<Utc>) -> Vec<String> {
+        let has_ended = |known: &Principal| {
+            let session = known.session.as_ref();
+            session.is_some_and(|session| now - session.created > SESSION_KEPT)
+        };
+        let mut ended = Vec::new();
+        self.by_key
+            .write()
+            .unwrap_or_else(PoisonError::into_inner)
+            .retain(|key, known| {
+                let has_ended = has_ended(known);
+                if has_ended {
+                    ended.push(key.clone());
+                }
+                !has_ended
+            });
+        ended
     }
 
     async fn learn_of_iam(
@@ -165,10 +195,11 @@ impl Identities {
         match operation {
             "CreateUser" | "GetUser" => self.learn_user(call.answer.get("User")).await,
             "ListUsers" => {
+                let mut stored = Ok(());
                 for user in list("Users") {
-                    self.learn_user(Some(user)).await?;
+                    stored = stored.and(self.learn_user(Some(user)).await);
                 }
-                Ok(())
+                stored
             }
             "UpdateUser" => self.rename_user(call).await,
             "DeleteUser" => self.forget_user(call).await,
@@ -177,29 +208,43 @@ impl Identities {
                 self.learn_key(key, caller, call.principal).await
             }
             "ListAccessKeys" => {
+                let mut stored = Ok(());
                 for key in list("AccessKeyMetadata") {
-                    self.learn_key(Some(key), caller, call.principal).await?;
+                    stored = stored.and(self.learn_key(Some(key), caller, call.principal).await);
                 }
-                Ok(())
+                stored
             }
             _ => Ok(()),
         }
     }
 
     async fn put(&self, access_key: &str, principal: Principal) -> Result<(), Error> {
-        self.store.identity_put(access_key, &principal).await?;
+        let principal = Arc::new(principal);
         self.by_key
             .write()
             .unwrap_or_else(PoisonError::into_inner)
-            .insert(access_key.to_owned(), Arc::new(principal));
-        Ok(())
+            .insert(access_key.to_owned(), Arc::clone(&principal));
+        self.store.identity_put(access_key, &principal).await
     }
 
-    fn is_known(&self, access_key: &str) -> bool {
+    fn known(&self, access_key: &str) -> Option<Arc<Principal>> {
         self.by_key
             .read()
             .unwrap_or_else(PoisonError::into_inner)
-            .contains_key(access_key)
+            .get(access_key)
+            .map(Arc::clone)
+    }
+
+    /// Whether an upstream may say that a key is a user's of `account`: nobody has said before that it is someone else's.
+    fn may_be_of(&self, access_key: &str, account: &str) -> bool {
+        let given = self.given.get(access_key);
+        let is_users = |known: &Principal| {
+            known.kind == PrincipalKind::IAMUser
+                && known.session.is_none()
+                && known.account == account
+        };
+        given.is_none_or(|given| given == account)
+            && self.known(access_key).is_none_or(|known| is_users(&known))
     }
 
     fn user(&self, account: &str, user_name: &str) -> Option<IamUser> {
@@ -214,21 +259,19 @@ impl Identities {
         if self.user(&user.account, &user.user_name).as_ref() == Some(&user) {
             return Ok(());
         }
-        self.store.iam_user_put(&user).await?;
         self.users
             .write()
             .unwrap_or_else(PoisonError::into_inner)
-            .insert((user.account.clone(), user.user_name.clone()), user);
-        Ok(())
+            .insert((user.account.clone(), user.user_name.clone()), user.clone());
+        self.store.iam_user_put(&user).await
     }
 
     async fn remove_user(&self, account: &str, user_name: &str) -> Result<(), Error> {
-        self.store.iam_user_delete(account, user_name).await?;
         self.users
             .write()
             .unwrap_or_else(PoisonError::into_inner)
             .remove(&(account.to_owned(), user_name.to_owned()));
-        Ok(())
+        self.store.iam_user_delete(account, user_name).await
     }
 
     async fn learn_user(&self, user: Option<&Value>) -> Result<(), Error> {
@@ -259,7 +302,7 @@ impl Identities {
             return Ok(());
         };
         let renamed = renamed(&user, call.param("NewUserName"), call.param("NewPath"));
-        self.remove_user(&user.account, &user.user_name).await?;
+        let mut stored = self.remove_user(&user.account, &user.user_name).await;
         let keys: Vec<(String, Principal)> = self
             .by_key
             .read()
@@ -278,9 +321,9 @@ impl Identities {
             })
             .collect();
         for (key, known) in keys {
-            self.put(&key, known).await?;
+            stored = stored.and(self.put(&key, known).await);
         }
-        self.put_user(renamed).await
+        stored.and(self.put_user(renamed).await)
     }
 
     /// Another user may take the name. What the deleted one did, and still does with its keys, stays its own.
@@ -291,7 +334,7 @@ impl Identities {
         }
     }
 
-    /// `key` names an access key and its user. One that is known stays as it is: it may be a session's.
+    /// `key` names an access key and its user. One that is known as a session's or another account's stays as it is.
     async fn learn_key(
         &self,
         key: Option<&Value>,
@@ -303,6 +346,9 @@ impl Identities {
             return Ok(());
         };
         let account = &principal.account;
+        if !self.may_be_of(access_key, account) {
+            return Ok(());
+        }
         let user = self.user(account, user_name).unwrap_or_else(|| {
             let partition = partition(caller.region);
             let arn = format!("arn:{partition}:iam::{account}:user/{user_name}");
@@ -314,7 +360,7 @@ impl Identities {
             }
         });
         let known = user_principal(user);
-        if *self.of_key(access_key, account, caller.region) == known {
+        if self.known(access_key).as_deref() == Some(&known) {
             return Ok(());
         }
         self.put(access_key, known).await
@@ -329,7 +375,8 @@ impl Identities {
             return Ok(());
         };
         let user = Arn::parse(arn)
-            .filter(|arn| arn.service == "iam" && !self.is_known(access_key))
+            .filter(|arn| arn.service == "iam" && self.known(access_key).is_none())
+            .filter(|arn| self.may_be_of(access_key, arn.account))
             .and_then(|parsed| {
                 let path = parsed.resource.strip_prefix("user/")?;
                 Some(IamUser {

@@ -1,7 +1,9 @@
 //! Secrets of callers' access keys: from a credentials file, and from the answers of IAM and STS that pass by.
 //!
 //! In memory only: never in the store, a record or a log line. After a restart, keys that were learned must be made
-//! anew. Nothing is learned unless signatures are verified.
+//! anew. Nothing is learned unless signatures are verified. A session's key proves no more than was proved when it was
+//! made: nobody here verifies a provider's token or decides who may take a role, so that only sessions of the account of
+//! whoever signed for them count, unless all are to be trusted.
 
 use std::collections::HashMap;
 use std::fmt;
@@ -13,7 +15,7 @@ use serde_json::Value;
 use crate::aws::Params;
 use crate::aws::route::Call;
 use crate::aws::verify::Key;
-use crate::event::Outcome;
+use crate::event::{Outcome, Principal};
 
 /// Answers that issue a key, and the member of theirs that has it: service, operation, member.
 const ISSUED: &[(&str, &str, &str)] = &[
@@ -26,12 +28,22 @@ const ISSUED: &[(&str, &str, &str)] = &[
     ("sts", "GetSessionToken", "Credentials"),
 ];
 
+/// Which keys are learned.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Learns {
+    Nothing,
+    /// Users' keys, and those of sessions of the account of whoever signed for them.
+    Proven,
+    /// The keys of all sessions too.
+    All,
+}
+
 /// Every key whose secret is known.
 pub struct Keys {
     /// Those of the file.
     given: HashMap<String, Given>,
     learned: RwLock<HashMap<String, Learned>>,
-    learns: bool,
+    learns: Learns,
 }
 
 struct Given {
@@ -54,8 +66,8 @@ pub struct CredentialsError {
 }
 
 impl Keys {
-    /// The keys of a credentials file's text; `learns`: also those that will be issued.
-    pub fn new(credentials: &str, learns: bool) -> Result<Self, CredentialsError> {
+    /// The keys of a credentials file's text; `learns`: which of those that will be issued too.
+    pub fn new(credentials: &str, learns: Learns) -> Result<Self, CredentialsError> {
         Ok(Self {
             given: parse(credentials)?,
             learned: RwLock::default(),
@@ -73,17 +85,31 @@ impl Keys {
         learned.map(|learned| learned.key.clone())
     }
 
+    /// The accounts that the file says keys are of.
+    pub fn accounts(&self) -> HashMap<String, String> {
+        let of_key = |(key, given): (&String, &Given)| Some((key.clone(), given.account.clone()?));
+        self.given.iter().filter_map(of_key).collect()
+    }
+
     /// The account that the file says a key is of.
     pub fn account(&self, access_key: &str) -> Option<&str> {
         self.given.get(access_key)?.account.as_deref()
     }
 
-    /// Takes from a call what it says of keys: issued, switched off or on, deleted.
-    pub fn learn(&self, call: &Call, params: Option<&Params>, outcome: &Outcome) {
+    /// Takes from a call what it says of keys: issued, switched off or on, deleted. `signer` is who signed it, `session`
+    /// whose session it has made.
+    pub fn learn(
+        &self,
+        call: &Call,
+        params: Option<&Params>,
+        outcome: &Outcome,
+        signer: Option<&Principal>,
+        session: Option<&Principal>,
+    ) {
         let Outcome::Success(answer) = outcome else {
             return;
         };
-        if !self.learns {
+        if self.learns == Learns::Nothing {
             return;
         }
         let (service, operation) = (&*call.service.id, &*call.operation.name);
@@ -97,6 +123,8 @@ impl Keys {
                     learned.is_active = text("Status") != Some("Inactive");
                 }
             }),
+            // Without knowing whose it is, it would be taken for root's.
+            ("sts", _, _) if !session.is_some_and(|it| self.is_proven(signer, it)) => {}
             _ => {
                 let member = ISSUED
                     .iter()
@@ -112,6 +140,20 @@ impl Keys {
                 }
             }
         }
+    }
+
+    fn is_proven(&self, signer: Option<&Principal>, session: &Principal) -> bool {
+        let is_own = signer.is_some_and(|signer| signer.account == session.account);
+        self.learns == Learns::All || is_own
+    }
+
+    /// Forgets these of the keys learned.
+    pub fn forget_these(&self, access_keys: &[String]) {
+        self.change(|learned| {
+            for access_key in access_keys {
+                learned.remove(access_key);
+            }
+        });
     }
 
     /// Forgets the keys learned.
@@ -243,7 +285,7 @@ mod tests {
                     region = eu-west-1\ns3 =\n    signature_version = s3v4\n\n\
                     [profile session]\n; a session\nAWS_ACCESS_KEY_ID=ASIAEXAMPLE\naws_secret_access_key = s2\n\
                     aws_session_token = t2\naccount_id = 111122223333\n[sso]\nsso_session = x\n";
-        let keys = Keys::new(text, false).unwrap();
+        let keys = Keys::new(text, Learns::Nothing).unwrap();
         let told = |name: &str| {
             let key = keys.get(name).unwrap();
             (key.secret, key.token, keys.account(name))
@@ -268,7 +310,7 @@ mod tests {
             ("\n[a]\naws_secret_access_key = secret", 2),
             ("[a]\naccount_id = 12", 2),
         ] {
-            let error = Keys::new(text, false).err().unwrap();
+            let error = Keys::new(text, Learns::Nothing).err().unwrap();
             assert_eq!(error.line, line, "{text}");
             assert!(!error.to_string().contains("secret ="), "{error}");
         }

@@ -10,26 +10,30 @@ mod sessions;
 
 use std::net::IpAddr;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::atomic::{AtomicI64, AtomicU64, Ordering};
 
 use bytes::Bytes;
+use chrono::{DateTime, TimeDelta, Utc};
 use http::request::Parts;
 use http::{HeaderMap, StatusCode};
-use tracing::{debug, error};
+use tracing::{debug, error, warn};
 
 use crate::aws::model::Protocol;
 use crate::aws::route::{self, Call, Route};
 use crate::aws::sigv4::Signature;
-use crate::aws::{body, params};
+use crate::aws::{Params, body, params};
 use crate::clock::{Clock, Ids};
 use crate::event::own::OwnCall;
 use crate::event::shared::{self, SharedIds};
-use crate::event::{Event, Exchange, Outcome, build, unlogged};
+use crate::event::{Event, Exchange, Outcome, Principal, build, unlogged};
 use crate::store::{AppendError, NewTrail, Store};
 use crate::takers::{Logging, Takers};
 use identify::Identities;
 use keys::Keys;
 use proxy::Seen;
+
+/// How often ended sessions are forgotten.
+const FORGET_EVERY: TimeDelta = TimeDelta::days(1);
 
 /// How records are made.
 #[derive(Clone, Debug)]
@@ -52,6 +56,8 @@ pub struct Recorder {
     takers: Takers,
     bucket_owners: BucketOwners,
     pub keys: Keys,
+    /// When ended sessions were last forgotten.
+    forgot_ms: AtomicI64,
     pub counts: Counts,
 }
 
@@ -131,7 +137,7 @@ impl Recorder {
         bucket_owners: BucketOwners,
         keys: Keys,
     ) -> Result<Self, crate::store::Error> {
-        let identities = Identities::load(store.clone()).await?;
+        let identities = Identities::load(store.clone(), keys.accounts()).await?;
         Ok(Self {
             store,
             clock,
@@ -141,6 +147,7 @@ impl Recorder {
             keys,
             takers,
             bucket_owners,
+            forgot_ms: AtomicI64::new(0),
             counts: Counts::default(),
         })
     }
@@ -242,13 +249,11 @@ impl Recorder {
             region,
             now,
         };
-        self.keys.learn(&call, params.as_ref(), &outcome);
         let principal = self
             .identities
             .principal(&call, &caller, params.as_ref(), &outcome);
-        self.identities
-            .learn(&call, &caller, &principal, params.as_ref(), &outcome)
-            .await?;
+        self.learn(&call, &caller, &principal, params.as_ref(), &outcome)
+            .await;
 
         let bucket = params.as_ref().and_then(|params| params.get("Bucket"));
         let bucket_owner = bucket.and_then(|bucket| (self.bucket_owners.0)(bucket.as_str()?));
@@ -327,6 +332,53 @@ impl Recorder {
         })
     }
 
+    /// Takes from a call what it says of who calls with which key. What the store fails to take is known until the next
+    /// start.
+    async fn learn(
+        &self,
+        call: &Call,
+        caller: &identify::Caller<'_>,
+        principal: &Principal,
+        params: Option<&Params>,
+        outcome: &Outcome,
+    ) {
+        let learned = self
+            .identities
+            .learn(call, caller, principal, params, outcome);
+        let (session, mut stored) = learned.await;
+        let signer = caller.signature.map(|signature| {
+            let key = &signature.access_key;
+            self.identities
+                .of_key(key, caller.default_account, caller.region)
+        });
+        self.keys
+            .learn(call, params, outcome, signer.as_deref(), session.as_ref());
+        if session.is_some() {
+            stored = stored.and(self.forget_ended(caller.now).await);
+        }
+        if let Err(error) = stored {
+            let operation = &call.operation.name;
+            warn!("cannot store what {operation} answered of its caller's keys: {error}");
+        }
+    }
+
+    /// Once a day of the clock, forgets sessions that have ended. They are the more the more are made, so that is when.
+    async fn forget_ended(&self, now: DateTime<Utc>) -> Result<(), crate::store::Error> {
+        let last_ms = self.forgot_ms.load(Ordering::Relaxed);
+        let now_ms = now.timestamp_millis();
+        if now_ms.saturating_sub(last_ms) < FORGET_EVERY.num_milliseconds() {
+            return Ok(());
+        }
+        self.forgot_ms.store(now_ms, Ordering::Relaxed);
+        let ended = self.identities.forget_ended(now);
+        // Whatever its end was: a key that outlived its session would be taken for root's.
+        self.keys.forget_these(&ended);
+        match ended.is_empty() {
+            true => Ok(()),
+            false => self.store.identities_delete(&ended).await,
+        }
+    }
+
     /// Stores records that were brought in by hand. An `eventID` that is stored already is not stored again.
     pub async fn import(
         &self,
@@ -340,6 +392,7 @@ impl Recorder {
 
     /// Forgets who calls with which key.
     pub fn forget(&self) {
+        self.forgot_ms.store(0, Ordering::Relaxed);
         self.identities.forget();
         self.keys.forget();
     }

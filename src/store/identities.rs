@@ -45,6 +45,18 @@ impl Store {
         Ok(())
     }
 
+    pub async fn identities_delete(&self, access_key_ids: &[String]) -> Result<(), Error> {
+        let keys = serde_json::to_string(access_key_ids)
+            .map_err(|error| Error::Encode(Box::new(error)))?;
+        sqlx::query(
+            "delete from identity where access_key_id in (select value from json_each($1))",
+        )
+        .bind(keys)
+        .execute(&mut *self.connections.write().await?)
+        .await?;
+        Ok(())
+    }
+
     pub async fn iam_users(&self) -> Result<Vec<IamUser>, Error> {
         let rows: Vec<(String, String, String, String)> =
             sqlx::query_as("select account, user_name, user_id, arn from iam_user")

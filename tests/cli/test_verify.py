@@ -1,11 +1,13 @@
 """--verify-signatures against clients that sign by themselves: boto3, the aws CLI, and chunks signed by hand."""
 
+import contextlib
 import datetime
 import hashlib
 import hmac
 import http.client
 import io
 import json
+import sqlite3
 import urllib.error
 import urllib.request
 
@@ -303,6 +305,21 @@ def test_keys_that_an_upstream_issues_are_learned(verifying, moto):
     assert code_of(server.signed("s3", **session, token="other").list_buckets) == "InvalidToken"
     for secret in (key["SecretAccessKey"], issued["SecretAccessKey"], issued["SessionToken"], SECRET):
         assert secret not in json.dumps(server.events()) and secret not in server.log
+
+
+def test_what_the_store_fails_to_take_is_known_all_the_same(verifying, tmp_path):
+    folder = tmp_path / "data"
+    server = verifying("--data-dir", str(folder))
+    with contextlib.closing(sqlite3.connect(folder / "localtrail.sqlite", isolation_level=None)) as database:
+        database.execute("create trigger full before insert on identity begin select raise(fail, 'full'); end")
+    issued = server.signed("sts").get_session_token()["Credentials"]
+    session = server.signed("sns", issued["AccessKeyId"], issued["SecretAccessKey"], token=issued["SessionToken"])
+    session.list_topics()
+    made, used = server.events()
+    assert made["eventName"] == "GetSessionToken"
+    assert "sessionContext" in used["userIdentity"]
+    (warning,) = [line for line in server.log.splitlines() if "WARN" in line]
+    assert "GetSessionToken" in warning and issued["AccessKeyId"] not in warning
 
 
 def test_calls_without_a_signature_are_refused(verifying, moto):

@@ -4,8 +4,10 @@ use axum::body::Body;
 use axum::http::Request;
 use base64::Engine;
 use base64::prelude::{BASE64_STANDARD, BASE64_URL_SAFE_NO_PAD};
+use chrono::TimeDelta;
 use serde_json::{Value, json};
 
+use crate::support::faulty::{Faulty, Taken};
 use crate::support::{ACCOUNT, REGION, TestApp};
 
 const ROLE: &str = "arn:aws:iam::444455556666:role/path/Auditor";
@@ -314,6 +316,98 @@ async fn learned_identities_survive_a_restart() {
         identity["arn"],
         "arn:aws:sts::444455556666:assumed-role/Auditor/s1"
     );
+}
+
+/// A session can be told apart from root as long as it may last, and a day.
+#[tokio::test]
+async fn sessions_that_have_long_ended_are_forgotten() {
+    let folder = tempfile::TempDir::new().unwrap();
+    let options = format!("--data-dir {}", folder.path().display());
+    let app = TestApp::with(&options).await;
+    let answer = sts(&app, Some(ACCOUNT), &assume("s1")).await;
+    let key = element(&answer, "AccessKeyId");
+    for (hours, kind) in [(60, "AssumedRole"), (24, "Root")] {
+        app.advance(TimeDelta::hours(hours)).await;
+        sts(&app, Some(ACCOUNT), &assume("later")).await;
+        sts(&app, Some(&key), "Action=GetCallerIdentity").await;
+        let event = app.events().await.pop().unwrap();
+        assert_eq!(event["userIdentity"]["type"], kind, "{hours}");
+    }
+    drop(app);
+    let app = TestApp::with(&options).await;
+    sts(&app, Some(&key), "Action=GetCallerIdentity").await;
+    let event = app.events().await.pop().unwrap();
+    assert_eq!(event["userIdentity"]["type"], "Root");
+}
+
+/// An IAM that says of every user that it has the same keys.
+fn same_keys(request: &Taken) -> String {
+    let body = String::from_utf8_lossy(&request.body).into_owned();
+    let text = |name: &str| {
+        let pair = body.split('&').find_map(|pair| pair.strip_prefix(name));
+        pair.unwrap_or_default().to_owned()
+    };
+    let user = text("UserName=");
+    let key = |id: &str| {
+        format!("<AccessKeyId>{id}</AccessKeyId><UserName>{user}</UserName><Status>Active</Status>")
+    };
+    match text("Action=").as_str() {
+        "CreateAccessKey" => format!(
+            "<CreateAccessKeyResponse><CreateAccessKeyResult><AccessKey>{}</AccessKey></CreateAccessKeyResult></CreateAccessKeyResponse>",
+            key("AKIDVICTIM")
+        ),
+        "ListAccessKeys" => format!(
+            "<ListAccessKeysResponse><ListAccessKeysResult><AccessKeyMetadata><member>{}</member><member>{}</member></AccessKeyMetadata></ListAccessKeysResult></ListAccessKeysResponse>",
+            key("AKIDVICTIM"),
+            key("AKIDGIVEN")
+        ),
+        _ => String::new(),
+    }
+}
+
+#[tokio::test]
+async fn a_key_that_is_known_keeps_its_account() {
+    let upstream = Faulty::start(same_keys).await;
+    let folder = tempfile::TempDir::new().unwrap();
+    let file = folder.path().join("credentials");
+    let text = "[given]\naws_access_key_id = AKIDGIVEN\naws_secret_access_key = s\naccount_id = 444455556666\n";
+    std::fs::write(&file, text).unwrap();
+    let (upstream, file) = (&upstream.url, file.display());
+    let options = format!("--upstream {upstream} --account-id {ACCOUNT} --credentials {file}");
+    let app = TestApp::with(&options).await;
+    let iam = async |account: &str, operation: &str, user: &str| {
+        let scope = format!("{account}/20261122/{REGION}/iam/aws4_request");
+        let signed =
+            format!("AWS4-HMAC-SHA256 Credential={scope}, SignedHeaders=host, Signature=0");
+        let request = Request::post("/")
+            .header("host", "iam.amazonaws.com")
+            .header("content-type", "application/x-www-form-urlencoded")
+            .header("authorization", signed)
+            .header("x-amz-date", "20261122T150130Z")
+            .body(Body::from(format!(
+                "Action={operation}&UserName={user}&Version=2010-05-08"
+            )));
+        app.send(request.unwrap()).await;
+        let event = app.events().await.pop().unwrap();
+        let identity = &event["userIdentity"];
+        json!([
+            identity["type"],
+            identity["accountId"],
+            identity["userName"]
+        ])
+    };
+    iam("444455556666", "CreateAccessKey", "vic").await;
+    let vic = json!(["IAMUser", "444455556666", "vic"]);
+    assert_eq!(iam("AKIDVICTIM", "ListUsers", "").await, vic);
+    iam(ACCOUNT, "ListAccessKeys", "bob").await;
+    assert_eq!(iam("AKIDVICTIM", "ListUsers", "").await, vic);
+    let given = json!(["Root", "444455556666", null]);
+    assert_eq!(iam("AKIDGIVEN", "ListUsers", "").await, given);
+    // Of its own account it may be told anything.
+    iam("444455556666", "ListAccessKeys", "victor").await;
+    let victor = json!(["IAMUser", "444455556666", "victor"]);
+    assert_eq!(iam("AKIDVICTIM", "ListUsers", "").await, victor);
+    assert_eq!(iam("AKIDGIVEN", "ListUsers", "").await, victor);
 }
 
 #[tokio::test]

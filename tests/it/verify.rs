@@ -14,6 +14,7 @@ use localtrail::clock::machine_time;
 use serde_json::{Value, json};
 use tempfile::TempDir;
 
+use crate::support::faulty::Faulty;
 use crate::support::{ACCOUNT, REGION, TestApp, names};
 
 const CREDENTIALS: &str = "[account]\naws_access_key_id = 111122223333\naws_secret_access_key = secret\n\
@@ -23,12 +24,16 @@ const CREDENTIALS: &str = "[account]\naws_access_key_id = 111122223333\naws_secr
 
 /// A server that verifies, and the folder with its data and credentials.
 async fn verifying() -> (TestApp, TempDir) {
+    verifying_with("").await
+}
+
+async fn verifying_with(more: &str) -> (TestApp, TempDir) {
     let folder = tempfile::tempdir().unwrap();
     let file = folder.path().join("credentials");
     std::fs::write(&file, CREDENTIALS).unwrap();
     let data = folder.path().join("data");
     let options = format!(
-        "--verify-signatures --credentials {} --data-dir {}",
+        "--verify-signatures --credentials {} --data-dir {} {more}",
         file.display(),
         data.display()
     );
@@ -60,6 +65,10 @@ impl<'a> Caller<'a> {
     }
 
     fn request(&self, call: &Sample) -> Request<Body> {
+        self.request_with(call, call.body)
+    }
+
+    fn request_with(&self, call: &Sample, body: &str) -> Request<Body> {
         let host = "127.0.0.1:4580";
         let uri: Uri = call.path.parse().unwrap();
         let method: Method = call.method.parse().unwrap();
@@ -76,9 +85,9 @@ impl<'a> Caller<'a> {
             service: call.service,
             time: self.time,
         };
-        let added = signer.sign(&method, &uri, &headers, call.body.as_bytes());
+        let added = signer.sign(&method, &uri, &headers, body.as_bytes());
         headers.extend(added.unwrap());
-        let mut request = Request::new(Body::from(call.body.to_owned()));
+        let mut request = Request::new(Body::from(body.to_owned()));
         *request.method_mut() = method;
         *request.uri_mut() = uri;
         *request.headers_mut() = headers;
@@ -622,15 +631,8 @@ async fn keys_of_sessions_are_learned_end_and_are_forgotten() {
     let answer = app.send(Caller::root(&app).request(&assume)).await;
     assert!(answer.status().is_success(), "{answer:?}");
     let text = String::from_utf8_lossy(answer.body()).into_owned();
-    let part = |name: &str| {
-        let rest = text.split(&format!("<{name}>")).nth(1).unwrap();
-        rest.split('<').next().unwrap().to_owned()
-    };
-    let (key, secret, token) = (
-        part("AccessKeyId"),
-        part("SecretAccessKey"),
-        part("SessionToken"),
-    );
+    let [key, secret, token] =
+        ["AccessKeyId", "SecretAccessKey", "SessionToken"].map(|name| part(&text, name));
     let session = Caller {
         token: Some(&token),
         ..Caller::new(&key, &secret, &app)
@@ -690,6 +692,135 @@ async fn keys_of_sessions_are_learned_end_and_are_forgotten() {
             .status()
             .is_success()
     );
+}
+
+/// The text of an element.
+fn part(xml: &str, name: &str) -> String {
+    let rest = xml.split(&format!("<{name}>")).nth(1);
+    let text = rest.and_then(|rest| rest.split('<').next());
+    text.unwrap_or_else(|| panic!("no {name} in {xml}"))
+        .to_owned()
+}
+
+/// Nobody here verifies a provider's token, or decides who may take another account's role.
+#[tokio::test]
+async fn sessions_prove_what_was_proved_when_they_were_made() {
+    const TOKEN: &str =
+        "eyJhbGciOiJub25lIn0.eyJzdWIiOiJhIiwiaXNzIjoiaHR0cHM6Ly9pZHAuZXhhbXBsZSIsImF1ZCI6ImMifQ.";
+    let assume = |account: &str| {
+        format!(
+            "Action=AssumeRole&Version=2011-06-15&RoleSessionName=session&RoleArn=arn:aws:iam::{account}:role/r"
+        )
+    };
+    let vouched = |account: &str| {
+        let form = assume(account).replace("AssumeRole&", "AssumeRoleWithWebIdentity&");
+        format!("{form}&WebIdentityToken={TOKEN}")
+    };
+    let [own, other] = [ACCOUNT, "444455556666"];
+    for (trusts, more) in [(false, ""), (true, "--trust-sessions")] {
+        let (app, _folder) = verifying_with(more).await;
+        for (form, is_signed, is_proof) in [
+            (assume(own), true, true),
+            (assume(other), true, trusts),
+            (vouched(own), false, trusts),
+            (vouched(other), false, trusts),
+            (vouched(own), true, true),
+            (vouched(other), true, trusts),
+        ] {
+            let sample = Sample {
+                service: "sts",
+                ..SAMPLES[1]
+            };
+            let mut request = Caller::root(&app).request_with(&sample, &form);
+            if !is_signed {
+                request.headers_mut().remove("authorization");
+            }
+            let answer = app.send(request).await;
+            assert!(answer.status().is_success(), "{form} {answer:?}");
+            let text = String::from_utf8_lossy(answer.body()).into_owned();
+            let [key, secret, token] =
+                ["AccessKeyId", "SecretAccessKey", "SessionToken"].map(|name| part(&text, name));
+            let session = Caller {
+                token: Some(&token),
+                ..Caller::new(&key, &secret, &app)
+            };
+            let answer = app.send(session.request(&SAMPLES[1])).await;
+            let expected = match is_proof {
+                true => (200, String::new()),
+                false => (403, "InvalidClientTokenId".to_owned()),
+            };
+            assert_eq!(error(&answer), expected, "{form} {is_signed} {trusts}");
+        }
+        // All that made sessions is recorded, whatever they prove.
+        let events = app.events().await;
+        let made = |event: &&Value| event["eventSource"] == "sts.amazonaws.com";
+        assert!(events.iter().filter(made).count() >= 6);
+    }
+}
+
+#[tokio::test]
+async fn keys_of_sessions_that_have_long_ended_are_forgotten() {
+    let (app, _folder) = verifying().await;
+    let session = |caller: Caller<'_>| {
+        let sample = Sample {
+            service: "sts",
+            body: "Action=GetSessionToken&Version=2011-06-15",
+            ..SAMPLES[1]
+        };
+        caller.request(&sample)
+    };
+    let answer = app.send(session(Caller::root(&app))).await;
+    let text = String::from_utf8_lossy(answer.body()).into_owned();
+    let [key, secret, token] =
+        ["AccessKeyId", "SecretAccessKey", "SessionToken"].map(|name| part(&text, name));
+    for (days, code) in [(1, "ExpiredToken"), (2, "InvalidClientTokenId")] {
+        app.advance(TimeDelta::days(days)).await;
+        app.send(session(Caller::root(&app))).await;
+        let late = Caller {
+            token: Some(&token),
+            ..Caller::new(&key, &secret, &app)
+        };
+        let answer = app.send(late.request(&SAMPLES[1])).await;
+        assert_eq!(error(&answer), (403, code.to_owned()), "{days}");
+    }
+}
+
+/// An emulator may give a session any end; a key that outlived it here would be taken for root's.
+#[tokio::test]
+async fn a_key_is_forgotten_with_its_session_whatever_its_end() {
+    let upstream = Faulty::start(|request| {
+        let key = match String::from_utf8_lossy(&request.body).contains("DurationSeconds") {
+            true => "ASIDLONG",
+            false => "ASIDLATER",
+        };
+        format!(
+            "<GetSessionTokenResponse><GetSessionTokenResult><Credentials><AccessKeyId>{key}</AccessKeyId>\
+         <SecretAccessKey>long</SecretAccessKey><SessionToken>t</SessionToken><Expiration>2036-11-22T15:01:30Z</Expiration>\
+         </Credentials></GetSessionTokenResult></GetSessionTokenResponse>"
+        )
+    });
+    let upstream = upstream.await;
+    let options = format!("--upstream {} --account-id {ACCOUNT}", upstream.url);
+    let (app, _folder) = verifying_with(&options).await;
+    let sample = Sample {
+        service: "sts",
+        body: "Action=GetSessionToken&Version=2011-06-15",
+        ..SAMPLES[1]
+    };
+    let long = format!("{}&DurationSeconds=999999999", sample.body);
+    app.send(Caller::root(&app).request_with(&sample, &long))
+        .await;
+    for (days, expected) in [(2, (200, "")), (1, (403, "InvalidClientTokenId"))] {
+        app.advance(TimeDelta::days(days)).await;
+        app.send(Caller::root(&app).request(&sample)).await;
+        let session = Caller {
+            token: Some("t"),
+            ..Caller::new("ASIDLONG", "long", &app)
+        };
+        let answer = app.send(session.request(&SAMPLES[1])).await;
+        let (status, code) = error(&answer);
+        assert_eq!((status, code.as_str()), expected, "{days}");
+    }
 }
 
 #[tokio::test]
