@@ -4,7 +4,7 @@
 //! in its service's protocol; an upstream in this process answers with the answer's sensitive members. Each carries a
 //! marker. Then the markers are looked for in the raw bytes of the database and its write-ahead log, in the log files
 //! delivered, and in what the program logs at its most verbose level. A second test does the same with the secrets of
-//! the embedded services.
+//! the embedded services, a third with those of callers whose signatures are verified.
 //!
 //! Not searched: the folder `objects`, where the embedded S3 keeps what its users store. Of the embedded services' rows
 //! nothing is left out, so the tests put no marker into what users store there: bodies, messages, attributes.
@@ -28,6 +28,7 @@ use hyper::service::service_fn;
 use hyper_util::rt::TokioIo;
 use localtrail::aws::model::{Kind, Location, Member, Operation, Service, ShapeId, Structure};
 use localtrail::aws::route::{self, Call, Route};
+use localtrail::aws::sigv4::Signer;
 use localtrail::aws::{encode, models, params, sigv4};
 use localtrail::client::{self, Client, Trust};
 use serde_json::{Map, Value, json};
@@ -740,4 +741,81 @@ async fn no_secret_of_the_embedded_services_is_kept_or_logged() {
         found.len(),
         found.join("\n")
     );
+}
+
+/// To be compared, the signature of a request is made again, with all that was signed at hand.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn no_secret_of_a_caller_who_is_verified_is_kept_or_logged() {
+    let folder = tempfile::tempdir().unwrap();
+    let file = folder.path().join("credentials");
+    let secret = format!("secret-{MARKER}");
+    let profile = format!(
+        "[session]\naws_access_key_id = ASIDSESSION\naws_secret_access_key = {secret}\naws_session_token = {TOKEN}\n"
+    );
+    std::fs::write(&file, profile).unwrap();
+    let file = file.to_str().unwrap();
+    let program = Program::start(&["--verify-signatures", "--credentials", file]);
+    let host = program.address.strip_prefix("http://").unwrap();
+    let key = STANDARD.encode(format!("{MARKER}{MARKER}!!"));
+    let key_md5 = STANDARD.encode("the key's digest");
+    let sealed = [
+        ("x-amz-server-side-encryption-customer-algorithm", "AES256"),
+        ("x-amz-server-side-encryption-customer-key", &key),
+        ("x-amz-server-side-encryption-customer-key-md5", &key_md5),
+    ];
+    let form = [("content-type", "application/x-www-form-urlencoded")];
+    let target = [("x-amz-target", "CloudTrail_20131101.ListTrails")];
+    let mut forms = forms();
+    forms.extend([secret.clone(), TOKEN.to_owned(), key.clone()]);
+    for (service, method, path, headers, body) in [
+        ("s3", "PUT", "/logs", &[][..], ""),
+        ("s3", "PUT", "/logs/sealed", &sealed, ""),
+        ("s3", "GET", "/logs/sealed", &sealed, ""),
+        (
+            "sts",
+            "POST",
+            "/",
+            &form,
+            "Action=GetSessionToken&Version=2011-06-15",
+        ),
+        ("cloudtrail", "POST", "/", &target, "{}"),
+    ] {
+        let mut request = Request::builder()
+            .method(method)
+            .uri(path)
+            .header("host", host);
+        for (name, value) in headers {
+            request = request.header(*name, *value);
+        }
+        let mut request = request.body(Bytes::from(body)).unwrap();
+        let signer = Signer {
+            access_key: "ASIDSESSION",
+            secret_key: &secret,
+            session_token: Some(TOKEN),
+            region: REGION,
+            service,
+            time: START.parse().unwrap(),
+        };
+        let added = signer.sign(
+            request.method(),
+            request.uri(),
+            request.headers(),
+            body.as_bytes(),
+        );
+        request.headers_mut().extend(added.unwrap());
+        let answer = program.send(request).await;
+        assert_eq!(
+            answer.status(),
+            StatusCode::OK,
+            "{service} {path} {answer:?}"
+        );
+        for name in ["SecretAccessKey", "SessionToken"] {
+            forms.extend(elements(answer.body(), name));
+        }
+    }
+    let files = program.end();
+    let log = files.iter().find(|(name, _)| name == "log").unwrap();
+    assert!(String::from_utf8_lossy(&log.1).contains("DEBUG"));
+    let (_, Found(found)) = search(&files, &forms);
+    assert!(found.is_empty(), "{}", found.join("\n"));
 }
