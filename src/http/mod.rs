@@ -130,7 +130,7 @@ async fn answer(app: Arc<App>, peer: SocketAddr, request: Request) -> Response {
     };
     let (body, flaw) = match app.config.verify_signatures {
         false => (body, None),
-        true => match verify::admit(&app, &parts, caller.signature.as_ref(), body).await {
+        true => match verify::admit(&app, door, &parts, caller.signature.as_ref(), body).await {
             Ok((body, flaw)) => (body, Some(flaw)),
             Err(refusal) => return refused(&app, &replier, &refusal),
         },

@@ -15,15 +15,16 @@ use http::{Method, header};
 use http_body::{Body as _, Frame, SizeHint};
 use sha2::{Digest, Sha256};
 
-use super::{brings_object, collect, drain, may_be_unsigned};
+use super::{Door, brings_object, collect, drain, may_be_unsigned};
 use crate::app::App;
 use crate::aws::body;
 use crate::aws::route::{self, Route};
 use crate::aws::sigv4::Signature;
 use crate::aws::verify::{ChunkVerifier, Claim, Payload, Refusal, hex, same};
+use crate::config::Embedded;
 
-/// Longest body that is held to be checked: a function's code of 50 MB, in base64, is the longest that a service but S3
-/// takes.
+/// Longest body that is held to be checked for others to answer: a function's code of 50 MB, in base64, is the longest
+/// that a service but S3 takes.
 const HELD_BODY_LIMIT: usize = 72 << 20;
 
 /// Why a body that is passed on was broken off. Nothing while it is good.
@@ -39,10 +40,16 @@ impl Flaw {
 /// Lets a request in: gives back its body, checked or to be checked as it is read.
 pub(super) async fn admit(
     app: &App,
+    door: Door,
     parts: &Parts,
     signature: Option<&Signature>,
     body: Body,
 ) -> Result<(Body, Flaw), Refusal> {
+    let limit = match door {
+        // Whoever calls S3 signs the hash of the body with the head, and has proved who they are before it is held.
+        Door::Upstream | Door::Template | Door::Embedded(Embedded::S3) => HELD_BODY_LIMIT,
+        Door::Api | Door::Embedded(_) | Door::Nobody => app.config.body_limit(),
+    };
     if is_preflight(parts, signature) {
         // Whoever sends something with it asks for more than what a browser asks.
         let refused = |_| Refusal::Missing;
@@ -64,9 +71,9 @@ pub(super) async fn admit(
         return refuse(refusal, body).await;
     }
     if claim.payload == Payload::Undeclared {
-        let body = collect(body, HELD_BODY_LIMIT)
+        let body = collect(body, limit)
             .await
-            .map_err(|unread| unread.refusal(HELD_BODY_LIMIT))?;
+            .map_err(|unread| unread.refusal(limit))?;
         claim.check_signature(parts, &key, &body)?;
         return Ok((Body::from(body), Flaw::default()));
     }
@@ -93,12 +100,12 @@ pub(super) async fn admit(
     if brings_object(parts, signature) && !checked.inner.is_end_stream() {
         return Ok((Body::new(checked), flaw));
     }
-    match collect(Body::new(checked), HELD_BODY_LIMIT).await {
+    match collect(Body::new(checked), limit).await {
         Ok(body) => Ok((Body::from(body), flaw)),
         Err(unread) => Err(flaw
             .found()
             .cloned()
-            .unwrap_or_else(|| unread.refusal(HELD_BODY_LIMIT))),
+            .unwrap_or_else(|| unread.refusal(limit))),
     }
 }
 

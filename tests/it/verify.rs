@@ -1005,3 +1005,29 @@ async fn a_call_in_another_protocol_is_answered_in_its_words() {
         (400, "InvalidSignatureException".to_owned())
     );
 }
+
+/// Of a caller who has proved nothing, no more is held than whoever answers takes.
+#[tokio::test]
+async fn a_body_is_held_as_far_as_whoever_answers_takes_it() {
+    let options = "--max-body 1024 --embedded s3,sns,sts --upstream http://127.0.0.1:1";
+    let (app, _folder) = verifying_with(&format!("{options} --account-id {ACCOUNT}")).await;
+    let guess = Caller::new(ACCOUNT, "a guess", &app);
+    let dynamodb = Sample {
+        service: "dynamodb",
+        header: Some(("x-amz-target", "DynamoDB_20120810.PutItem")),
+        ..SAMPLES[3]
+    };
+    let wrong = "InvalidSignatureException";
+    for (sample, length, expected) in [
+        (&SAMPLES[3], 1_024, (400, wrong)),
+        (&SAMPLES[3], 1_025, (413, "RequestEntityTooLargeException")),
+        (&SAMPLES[1], 1_025, (413, "RequestEntityTooLarge")),
+        (&dynamodb, 1_025, (400, wrong)),
+    ] {
+        let body = "x".repeat(length);
+        let answer = app.send(guess.request_with(sample, &body)).await;
+        let (status, code) = error(&answer);
+        let told = format!("{} {length}", sample.service);
+        assert_eq!((status, code.as_str()), expected, "{told}");
+    }
+}
