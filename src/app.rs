@@ -34,7 +34,7 @@ use crate::worker::Worker;
 
 /// The account of everyone who does not say, where nobody else knows either.
 const NO_ACCOUNT: &str = "000000000000";
-/// Notifications to HTTP subscribers that may wait.
+/// Notifications to HTTP subscribers that may wait until they are sorted by where they go.
 const NOTIFICATIONS: usize = 1_024;
 /// How long the upstream's STS may take to tell its account, and how soon one that took longer is asked again.
 const ASK_TIMEOUT: Duration = Duration::from_secs(2);
