@@ -166,7 +166,7 @@ impl Claim {
         }
         let elements: Vec<&str> = given.credential.split('/').collect();
         // Other schemes in a query have been read as if they were this one.
-        let (V4, [_, date, _, _, term]) = (given.scheme.as_str(), elements.as_slice()) else {
+        let (V4, [_, date, region, _, term]) = (given.scheme.as_str(), elements.as_slice()) else {
             let message = format!("unsupported algorithm '{}'", given.scheme);
             return Err(broken(SignatureError::Incomplete(message)));
         };
@@ -200,10 +200,10 @@ impl Claim {
                 in_query: given.in_query,
             });
         }
-        // AWS has none with a capital; a key may hide in one from whoever looks for the last that stands there.
-        if parsed.region.bytes().any(|byte| byte.is_ascii_uppercase()) {
+        // A key may hide in what is no region, from whoever looks for the last one that stands there.
+        if parsed.region.is_empty() {
             return Err(Refusal::ScopeRegion {
-                given: parsed.region,
+                given: (*region).to_owned(),
                 in_query: given.in_query,
             });
         }
