@@ -105,6 +105,9 @@ impl<'a> Render<'a> {
             Some(Hide::Statement) => value
                 .as_str()
                 .map(|statement| secrets::without_literals(statement).into()),
+            Some(Hide::Url) => value
+                .as_str()
+                .map(|url| secrets::without_password(url).into()),
             None if self.is_text(member) => Some(match value {
                 Value::Number(_) | Value::Bool(_) => value.to_string().into(),
                 value => self.value(shape, value),

@@ -25,6 +25,8 @@ pub(super) enum Hide {
     Key,
     /// A PartiQL statement without its literals.
     Statement,
+    /// A URL without the password in it.
+    Url,
 }
 
 /// The text most services use.
@@ -90,6 +92,7 @@ const MEMBERS: &[(&str, &str, Hide)] = &[
     ("secretsmanager", "RandomPassword", Drop),
     ("secretsmanager", "SecretBinary", Drop),
     ("secretsmanager", "SecretString", Drop),
+    ("sns", "Endpoint", Hide::Url),
     ("sns", "Message", Text(HIDDEN)),
     ("sns", "MessageAttributes", Text(HIDDEN)),
     ("sns", "Subject", Text(HIDDEN)),
@@ -237,6 +240,19 @@ pub(super) fn key_values(key: Value) -> Value {
         (name, value.unwrap_or(HIDDEN).into())
     };
     Value::Object(key.into_iter().map(plain).collect())
+}
+
+/// A URL with the password before its host as `***`; any other text as it is.
+pub(super) fn without_password(url: &str) -> String {
+    let masked = || {
+        let (scheme, rest) = url.split_once("://")?;
+        let end = rest.find(['/', '?', '#']).unwrap_or(rest.len());
+        let (authority, path) = rest.split_at(end);
+        let (user, host) = authority.rsplit_once('@')?;
+        let (name, _) = user.split_once(':')?;
+        Some(format!("{scheme}://{name}:{STARS}@{host}{path}"))
+    };
+    masked().unwrap_or_else(|| url.to_owned())
 }
 
 /// A PartiQL statement with every quoted literal as `***(Redacted)`.
@@ -503,5 +519,23 @@ mod tests {
             without_literals("UPDATE Music SET Album = 'It''s' WHERE Artist = 'x'"),
             "UPDATE Music SET Album = ***(Redacted)***(Redacted) WHERE Artist = ***(Redacted)"
         );
+    }
+
+    #[test]
+    fn of_a_url_the_password_is_not_written() {
+        for (endpoint, written) in [
+            (
+                "https://hook:p:w@d@example.com:8443/a@b?c",
+                "https://hook:***@example.com:8443/a@b?c",
+            ),
+            ("http://hook@192.0.2.1/", "http://hook@192.0.2.1/"),
+            ("http://192.0.2.1?a:b@c", "http://192.0.2.1?a:b@c"),
+            ("alice:x@example.com", "alice:x@example.com"),
+        ] {
+            assert_eq!(
+                request_parameters("sns", "Subscribe", json!({ "Endpoint": endpoint })),
+                json!({ "endpoint": written })
+            );
+        }
     }
 }
