@@ -96,14 +96,14 @@ impl Keys {
         self.given.get(access_key)?.account.as_deref()
     }
 
-    /// Takes from a call what it says of keys: issued, switched off or on, deleted. `signer` is who signed it, `session`
-    /// whose session it has made.
+    /// Takes from a call what it says of keys: issued, switched off or on, deleted. `signer` tells the account of who
+    /// signed it, `session` is whose session it has made.
     pub fn learn(
         &self,
         call: &Call,
         params: Option<&Params>,
         outcome: &Outcome,
-        signer: Option<&Principal>,
+        signer: impl FnOnce() -> Option<String>,
         session: Option<&Principal>,
     ) {
         let Outcome::Success(answer) = outcome else {
@@ -124,7 +124,7 @@ impl Keys {
                 }
             }),
             // Without knowing whose it is, it would be taken for root's.
-            ("sts", _, _) if !session.is_some_and(|it| self.is_proven(signer, it)) => {}
+            ("sts", _, _) if !session.is_some_and(|it| self.is_proven(it, signer)) => {}
             _ => {
                 let member = ISSUED
                     .iter()
@@ -142,9 +142,8 @@ impl Keys {
         }
     }
 
-    fn is_proven(&self, signer: Option<&Principal>, session: &Principal) -> bool {
-        let is_own = signer.is_some_and(|signer| signer.account == session.account);
-        self.learns == Learns::All || is_own
+    fn is_proven(&self, session: &Principal, signer: impl FnOnce() -> Option<String>) -> bool {
+        self.learns == Learns::All || signer().is_some_and(|account| account == session.account)
     }
 
     /// Forgets these of the keys learned.

@@ -346,13 +346,13 @@ impl Recorder {
             .identities
             .learn(call, caller, principal, params, outcome);
         let (session, mut stored) = learned.await;
-        let signer = caller.signature.map(|signature| {
-            let key = &signature.access_key;
-            self.identities
-                .of_key(key, caller.default_account, caller.region)
-        });
+        let signer = || {
+            let key = &caller.signature?.access_key;
+            let who = self.identities.of_key(key, caller.default_account, "");
+            Some(who.account.clone())
+        };
         self.keys
-            .learn(call, params, outcome, signer.as_deref(), session.as_ref());
+            .learn(call, params, outcome, signer, session.as_ref());
         if session.is_some() {
             stored = stored.and(self.forget_ended(caller.now).await);
         }
