@@ -2,16 +2,17 @@
 
 use std::fs::File;
 use std::path::{Path, PathBuf};
-use std::sync::{Arc, OnceLock};
-use std::time::{Duration, Instant};
+use std::sync::Arc;
+use std::time::Duration;
 
 use anyhow::{Context, bail};
 use tempfile::TempDir;
 use tokio::net::TcpListener;
-use tokio::sync::{Mutex, Semaphore, mpsc};
+use tokio::sync::{Semaphore, mpsc};
 use tokio_util::sync::CancellationToken;
 use tracing::{info, warn};
 
+use crate::account::DefaultAccount;
 use crate::api::{Operations, operations};
 use crate::client::{self, Trust};
 use crate::clock::{Clock, Ids};
@@ -29,16 +30,11 @@ use crate::record::{BucketOwners, Recorder, Settings};
 use crate::store::{Lifetime, Store};
 use crate::subscribers::{self, AllowedHosts};
 use crate::takers::Takers;
-use crate::targets::{Credentials, Endpoints, Target, TargetError, Targets};
+use crate::targets::{Credentials, Endpoints, Target, Targets};
 use crate::worker::Worker;
 
-/// The account of everyone who does not say, where nobody else knows either.
-const NO_ACCOUNT: &str = "000000000000";
 /// Notifications to HTTP subscribers that may wait until they are sorted by where they go.
 const NOTIFICATIONS: usize = 1_024;
-/// How long the upstream's STS may take to tell its account, and how soon one that took longer is asked again.
-const ASK_TIMEOUT: Duration = Duration::from_secs(2);
-const ASK_AGAIN: Duration = Duration::from_secs(5);
 /// How long calls under way may go on after the signal to stop.
 const GRACE: Duration = Duration::from_secs(5);
 
@@ -55,11 +51,8 @@ pub struct App {
     pub operations: &'static Operations,
     pub embedded: EmbeddedServices,
     pub upstream: Option<Upstream>,
+    pub default_account: DefaultAccount,
     room: Room,
-    /// What the upstream's STS has said its account is.
-    upstream_account: OnceLock<String>,
-    /// When it gave no answer, by the machine's time. Held while it is asked.
-    silent_since: Mutex<Option<Instant>>,
     _folder: Folder,
 }
 
@@ -242,7 +235,14 @@ impl App {
             timeout: config.upstream_timeout(),
             room: Arc::new(Semaphore::new(room.calls)),
         });
+        let default_account = DefaultAccount::new(
+            config.account_id.as_deref(),
+            config.upstream.as_ref(),
+            &config.region,
+            targets.clone(),
+        );
         Ok(Arc::new(Self {
+            default_account,
             config,
             clock,
             ids,
@@ -255,8 +255,6 @@ impl App {
             embedded,
             upstream,
             room,
-            upstream_account: OnceLock::new(),
-            silent_since: Mutex::default(),
             _folder: folder,
         }))
     }
@@ -279,62 +277,17 @@ impl App {
         let _ = tokio::time::timeout(GRACE, worker).await;
     }
 
-    /// The account of a caller: what is known of the access key says so, else it is the [default](Self::default_account).
+    /// The account of a caller: what is known of the access key says so, else it is the default.
     pub async fn account_of(&self, access_key: Option<&str>) -> String {
         let configured = access_key.and_then(|key| self.recorder.keys.account(key));
-        if let Some(account) = configured.or_else(|| self.known_account()) {
+        if let Some(account) = configured.or_else(|| self.default_account.known()) {
             return account.to_owned();
         }
         // Whose key tells is not to wait for an upstream that does not.
         let told = access_key.map(|key| self.recorder.identities.of_key(key, "", ""));
         match told.map(|principal| principal.account.clone()) {
             Some(account) if !account.is_empty() => account,
-            _ => self.default_account().await,
-        }
-    }
-
-    /// The account of callers whose access key does not say: configured, else the upstream's own, asked once.
-    pub async fn default_account(&self) -> String {
-        if let Some(account) = self.known_account() {
-            return account.to_owned();
-        }
-        let Some(upstream) = &self.upstream else {
-            return NO_ACCOUNT.to_owned();
-        };
-        let mut silent_since = self.silent_since.lock().await;
-        // Somebody else may have asked meanwhile.
-        if let Some(account) = self.known_account() {
-            return account.to_owned();
-        }
-        if silent_since.is_some_and(|since| since.elapsed() < ASK_AGAIN) {
-            return NO_ACCOUNT.to_owned();
-        }
-        let ask = self
-            .targets
-            .account(&upstream.endpoint, &self.config.region);
-        let account = match tokio::time::timeout(ASK_TIMEOUT, ask).await {
-            Ok(Ok(account)) => account,
-            Ok(Err(error)) if !error.is_transient() => {
-                warn!(
-                    "the upstream's STS does not tell its account ({error}); taking {NO_ACCOUNT}"
-                );
-                NO_ACCOUNT.to_owned()
-            }
-            // Not there yet. It is asked again with the next call, unless that would have to wait for it too.
-            Ok(Err(error)) if error.code != TargetError::TIMEOUT => return NO_ACCOUNT.to_owned(),
-            Ok(Err(_)) | Err(_) => {
-                *silent_since = Some(Instant::now());
-                return NO_ACCOUNT.to_owned();
-            }
-        };
-        self.upstream_account.get_or_init(|| account).clone()
-    }
-
-    fn known_account(&self) -> Option<&str> {
-        match (&self.config.account_id, &self.upstream) {
-            (Some(account), _) => Some(account),
-            (None, None) => Some(NO_ACCOUNT),
-            (None, Some(_)) => self.upstream_account.get().map(String::as_str),
+            _ => self.default_account.get().await.to_owned(),
         }
     }
 

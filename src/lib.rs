@@ -19,6 +19,7 @@
 //! * [`record`] from a call seen to an event stored; `proxy` forwards to the upstream, `identify` knows who calls,
 //!   `keys` the secrets that they sign with.
 //! * [`api`] the operations of CloudTrail, as rules: no HTTP, no SQL.
+//! * [`account`] whose the callers are who do not say.
 //! * [`keys`] what digests are signed with.
 //! * [`delivery`] the steps from events stored to files, digests, log groups and event buses; [`worker`] runs what is due.
 //! * [`embedded`] a small S3, SNS and STS; [`subscribers`] carries notifications to HTTP endpoints.
@@ -47,6 +48,7 @@
 //! 9. The clock only decides *when*: settling by hand does the same work as the running worker.
 //! 10. No secret key, session token or password is written to a record, a log line or the event table.
 
+pub mod account;
 pub mod api;
 pub mod app;
 pub mod aws;

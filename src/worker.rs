@@ -243,17 +243,17 @@ impl Worker {
             let Some(item) = items.remove(&id) else {
                 continue;
             };
-            let written = match outcome {
-                Ok(outcome) => {
-                    self.write_down(&item, outcome, now_ms, &mut run.report)
-                        .await
-                }
-                // The machine's fault, or ours. Others are not to wait for it.
-                Err(error) => {
-                    error!("a step cannot be run: {error}");
-                    self.put_off(&item, INTERNAL, now_ms).await
-                }
-            };
+            // The machine's fault, or ours: others are not to wait for it.
+            let outcome = outcome.unwrap_or_else(|error| {
+                error!("a step cannot be run: {error}");
+                Outcome::Retry(Failed {
+                    trail_arn: String::new(),
+                    error: INTERNAL.to_owned(),
+                })
+            });
+            let written = self
+                .write_down(&item, outcome, now_ms, &mut run.report)
+                .await;
             ended = ended.and(written);
         }
     }

@@ -231,7 +231,7 @@ fn may_pass(error: &TargetError) -> bool {
 
 /// A step that failed: refused for good, or to be tried again for a day.
 fn again(item: &Item, bus: String, error: &TargetError, now_ms: i64) -> Outcome {
-    let is_late = now_ms - item.created_ms > GIVE_UP_AFTER.num_milliseconds();
+    let is_late = error.was_asked && now_ms - item.created_ms > GIVE_UP_AFTER.num_milliseconds();
     let failed = failed(bus, error);
     if is_late || !may_pass(error) {
         return Outcome::GiveUp(failed);

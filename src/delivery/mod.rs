@@ -420,11 +420,12 @@ fn object_key(trail: &Option<Trail>) -> Option<&str> {
 }
 
 fn failed(item: &Item, trail_arn: String, error: TargetError, now_ms: i64) -> Outcome {
+    let is_late = error.was_asked && now_ms - item.created_ms > GIVE_UP_AFTER.num_milliseconds();
     let failed = Failed {
         trail_arn,
         error: error.code,
     };
-    if now_ms - item.created_ms > GIVE_UP_AFTER.num_milliseconds() {
+    if is_late {
         return Outcome::GiveUp(failed);
     }
     Outcome::Retry(failed)

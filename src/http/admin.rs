@@ -246,7 +246,7 @@ async fn status(State(app): State<Arc<App>>) -> Result<Response> {
             "dataDir": config.data_dir,
             "upstream": config.upstream.as_ref().map(ToString::to_string),
             "region": config.region,
-            "accountId": app.default_account().await,
+            "accountId": app.default_account.get().await,
             "deliveryIntervalSeconds": config.delivery_interval,
             "eventVersion": config.event_version,
             "trailsPerRegion": config.trails_per_region,

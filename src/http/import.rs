@@ -25,12 +25,12 @@ struct ImportBody {
 /// `POST events`: records them all, or none where one is bad.
 pub(super) async fn import(State(app): State<Arc<App>>, request: Request) -> Result<Response> {
     let ImportBody { records } = body(request).await?;
-    let default_account = app.default_account().await;
+    let default_account = app.default_account.get().await;
     let mut events = Vec::with_capacity(records.len());
     for (index, record) in records.into_iter().enumerate() {
         let setting = Setting {
             now: app.clock.now(),
-            account: &default_account,
+            account: default_account,
             region: &app.config.region,
             event_version: &app.config.event_version,
             event_id: app.ids.event_id().to_string(),

@@ -17,7 +17,8 @@ use tokio::sync::{Notify, OwnedSemaphorePermit, Semaphore};
 
 use crate::client::Client;
 
-/// How long a body is waited for whose call has been answered already.
+/// How long a body is waited for whose call has been answered already; and how long a call waits for others to end where
+/// too many are under way.
 const PATIENCE: Duration = Duration::from_secs(1);
 
 /// What has been seen of a body that passes by.
@@ -397,10 +398,12 @@ impl Upstream {
         mut request: Request<Body>,
         sent: &Seen,
     ) -> Result<Response<Body>, UpstreamError> {
-        let under_way = Arc::clone(&self.room).try_acquire_owned();
-        let under_way = under_way.map_err(|_| UpstreamError::Busy {
-            endpoint: self.endpoint.clone(),
-        })?;
+        let room = Arc::clone(&self.room).acquire_owned();
+        let Ok(Ok(under_way)) = tokio::time::timeout(PATIENCE, room).await else {
+            return Err(UpstreamError::Busy {
+                endpoint: self.endpoint.clone(),
+            });
+        };
         strip_hop_by_hop(request.headers_mut());
         let host = request.uri().authority().cloned();
         *request.uri_mut() = self

@@ -335,6 +335,15 @@ async fn candidates(
     .await
 }
 
+/// Has all of `candidates` partitioned; gives the event to go on from, where there is any.
+fn all_of(candidates: Vec<Candidate>, partition: &mut impl Partition) -> Option<i64> {
+    let last = candidates.last()?.id;
+    candidates
+        .into_iter()
+        .for_each(|event| partition.event(event));
+    Some(last + 1)
+}
+
 impl Store {
     /// Up to `limit` steps that are due, the earliest first; one that waits for others only when none of those is left,
     /// and by itself. Where none is due, when the next one is.
@@ -373,14 +382,18 @@ impl Store {
         Ok(())
     }
 
-    /// Writes the first of `items` as it is: fails where nothing can be written.
+    /// Writes the first of `items` to the disk, as it is: fails where nothing can be written.
     pub async fn outbox_touch(&self, items: &[Item]) -> Result<(), Error> {
         let first = items.first().map(|item| item.id);
-        sqlx::query("update outbox set attempts = attempts where id = $1")
-            .bind(first)
-            .execute(&mut *self.connections.write().await?)
-            .await?;
-        Ok(())
+        let mut batch = Batch::begin();
+        // What does not change anything SQLite does not write.
+        for change in [
+            "update outbox set attempts = attempts + 1 where id = ",
+            "update outbox set attempts = attempts - 1 where id = ",
+        ] {
+            batch.then(change).push_bind(first);
+        }
+        self.connections.run(batch).await
     }
 
     /// A step that failed: when it is tried again, and why.
@@ -446,10 +459,7 @@ impl Store {
             let reading = &mut *self.connections.read().await?;
             let candidates = candidates(reading, *trail_id, slot, from).await?;
             let is_full = candidates.len() == CUT as usize;
-            from = candidates.last().map_or(from, |last| last.id + 1);
-            candidates
-                .into_iter()
-                .for_each(|event| partition.event(event));
+            from = all_of(candidates, &mut partition).unwrap_or(from);
             if !is_full {
                 break;
             }
@@ -457,15 +467,11 @@ impl Store {
         // The rest inside the transaction: an event of this slot that commits meanwhile would find this cut still
         // waiting and ask for none of its own.
         let mut tx = self.begin().await?;
-        loop {
-            let candidates = candidates(&mut tx, *trail_id, slot, from).await?;
-            let Some(last) = candidates.last() else {
-                break;
-            };
-            from = last.id + 1;
-            candidates
-                .into_iter()
-                .for_each(|event| partition.event(event));
+        while let Some(next) = all_of(
+            candidates(&mut tx, *trail_id, slot, from).await?,
+            &mut partition,
+        ) {
+            from = next;
         }
         for rider in riders::waiting(&mut tx, *trail_id).await? {
             partition.rider(rider);

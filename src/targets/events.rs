@@ -80,13 +80,8 @@ impl Targets {
         Ok((0..events.len())
             .map(|at| {
                 let entry = &answer["Entries"][at];
-                Some(TargetError {
-                    code: entry["ErrorCode"].as_str()?.to_owned(),
-                    message: entry["ErrorMessage"]
-                        .as_str()
-                        .unwrap_or_default()
-                        .to_owned(),
-                })
+                let message = entry["ErrorMessage"].as_str().unwrap_or_default();
+                Some(TargetError::new(entry["ErrorCode"].as_str()?, message))
             })
             .collect())
     }

@@ -60,11 +60,22 @@ pub struct TargetError {
     /// none, `RequestTimeout` where it gave no answer.
     pub code: String,
     pub message: String,
+    /// It was called. It is not where it gave no answer shortly before: that it still would not is a guess, on which
+    /// nothing is given up.
+    pub was_asked: bool,
 }
 
 impl TargetError {
     /// Code of a service that did not answer in time.
     pub const TIMEOUT: &str = "RequestTimeout";
+
+    fn new(code: impl Into<String>, message: impl Into<String>) -> Self {
+        Self {
+            code: code.into(),
+            message: message.into(),
+            was_asked: true,
+        }
+    }
 
     /// Whether the service could not answer, rather than refused.
     pub fn is_transient(&self) -> bool {
@@ -199,23 +210,24 @@ impl Targets {
     /// Fails where the service is known to be silent.
     fn heard(&self, service: &str, endpoint: &Uri) -> Result<(), TargetError> {
         match self.1.knows(service) {
-            true => Err(self.no_answer(endpoint)),
+            true => Err(TargetError {
+                was_asked: false,
+                ..self.no_answer(endpoint)
+            }),
             false => Ok(()),
         }
     }
 
     fn no_answer(&self, endpoint: &Uri) -> TargetError {
         let seconds = self.0.timeout.as_secs();
-        TargetError {
-            code: TargetError::TIMEOUT.to_owned(),
-            message: format!("{endpoint} gave no answer within {seconds} s"),
-        }
+        let message = format!("{endpoint} gave no answer within {seconds} s");
+        TargetError::new(TargetError::TIMEOUT, message)
     }
 
     async fn exchange(&self, endpoint: &Uri, call: Outgoing<'_>) -> Result<Answer, TargetError> {
-        let unreachable = |error: &dyn std::fmt::Display| TargetError {
-            code: "ServiceUnavailable".to_owned(),
-            message: format!("cannot call {endpoint}: {error}"),
+        let unreachable = |error: &dyn std::fmt::Display| {
+            let message = format!("cannot call {endpoint}: {error}");
+            TargetError::new("ServiceUnavailable", message)
         };
         let request = self
             .signed(endpoint, call)
@@ -371,10 +383,7 @@ impl Answer {
         } else {
             code
         };
-        TargetError {
-            code,
-            message: message.unwrap_or_else(|| self.status.to_string()),
-        }
+        TargetError::new(code, message.unwrap_or_else(|| self.status.to_string()))
     }
 }
 
@@ -388,25 +397,20 @@ fn known_call(service: &str, operation: &str) -> Option<Call> {
 }
 
 fn nowhere(service: &str) -> TargetError {
-    TargetError {
-        code: "ServiceUnavailable".to_owned(),
-        message: format!("there is no {service}: it is neither embedded nor at an endpoint"),
-    }
+    let message = format!("there is no {service}: it is neither embedded nor at an endpoint");
+    TargetError::new("ServiceUnavailable", message)
 }
 
 /// What a service would say that applied its policies to CloudTrail.
 fn refused(code: &str, what: &str) -> TargetError {
-    TargetError {
-        code: code.to_owned(),
-        message: format!("the {what}'s policy does not let CloudTrail in"),
-    }
+    TargetError::new(
+        code,
+        format!("the {what}'s policy does not let CloudTrail in"),
+    )
 }
 
 impl From<embedded::Error> for TargetError {
     fn from(error: embedded::Error) -> Self {
-        Self {
-            code: error.code.to_string(),
-            message: error.message,
-        }
+        Self::new(error.code, error.message)
     }
 }

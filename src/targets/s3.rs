@@ -136,10 +136,10 @@ impl Targets {
             }
         }
         match &self.0.s3 {
-            Target::Embedded(s3) if !s3.bucket_exists(object.bucket) => Err(TargetError {
-                code: "NoSuchBucket".to_owned(),
-                message: "The specified bucket does not exist".to_owned(),
-            }),
+            Target::Embedded(s3) if !s3.bucket_exists(object.bucket) => {
+                let message = "The specified bucket does not exist";
+                Err(TargetError::new("NoSuchBucket", message))
+            }
             Target::Embedded(_) => Ok(()),
             Target::Endpoint(endpoint) => self.heard("s3", endpoint),
             Target::Nowhere => Err(nowhere("S3")),

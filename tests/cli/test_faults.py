@@ -2,6 +2,7 @@
 
 import contextlib
 import hashlib
+import http.server
 import json
 import pathlib
 import re
@@ -157,6 +158,52 @@ def test_a_file_that_may_not_grow_costs_what_cannot_be_recorded_and_nothing_else
     while_nothing_can_be_stored(server, trails)
     subprocess.run([*limited, "--fsize=unlimited:unlimited"], check=True)
     after_it_ended(server, trails, tmp_path)
+
+
+class Store(http.server.BaseHTTPRequestHandler):
+    """An S3 that counts the objects that are put, and answers with `status`."""
+
+    status, puts = 200, 0
+
+    def do_PUT(self):
+        self.rfile.read(int(self.headers["content-length"]))
+        type(self).puts += 1
+        self.send_response(self.status)
+        self.send_header("content-length", "0")
+        self.end_headers()
+
+    def do_HEAD(self):
+        self.send_response(200)
+        self.end_headers()
+
+    def log_message(self, *_):
+        pass
+
+
+def test_where_nothing_can_be_written_nothing_is_delivered_again_and_again(start, tmp_path):
+    with http.server.ThreadingHTTPServer(("127.0.0.1", 0), Store) as store:
+        threading.Thread(target=store.serve_forever, daemon=True).start()
+        server = start(
+            "--data-dir", str(tmp_path), "--s3-endpoint", f"http://127.0.0.1:{store.server_port}", "--bucket-policy-check", "off",
+            "--account-id", ACCOUNT, "--time", START,
+        )
+        trails = server.client("cloudtrail")
+        trails.create_trail(Name="main", S3BucketName="logs")
+        trails.start_logging(Name="main")
+        Store.status, Store.puts = 503, 0
+        assert server.control("clock", {"advance": "PT5M"})[0] == 200
+        assert Store.puts >= 1
+        limited = ["prlimit", "--pid", str(server.process.pid)]
+        if subprocess.run([*limited, "--fsize=8192:unlimited"], capture_output=True).returncode:
+            pytest.skip("prlimit sets the limit")
+        Store.status, Store.puts = 200, 0
+        for _ in range(3):
+            assert server.control("clock", {"advance": "PT1M"})[0] == 500
+        assert Store.puts == 0
+        subprocess.run([*limited, "--fsize=unlimited:unlimited"], check=True)
+        assert server.control("flush", {})[1]["failed"] == []
+        assert Store.puts == 1
+        store.shutdown()
 
 
 def test_a_database_locked_by_another_process_is_waited_for(start, upstream, tmp_path):

@@ -18,6 +18,7 @@ const MAY_USE: &[(&str, &[&str])] = &[
     ("embedded", &["store", "aws", "clock"]),
     ("subscribers", &["embedded", "client"]),
     ("keys", &["store"]),
+    ("account", &["targets"]),
     (
         "targets",
         &["embedded", "policy", "aws", "client", "clock", "config"],
@@ -53,6 +54,7 @@ const MAY_USE: &[(&str, &[&str])] = &[
     (
         "app",
         &[
+            "account",
             "api",
             "client",
             "clock",
@@ -93,6 +95,7 @@ const CRATE_OWNERS: &[(&str, &[&str])] = &[
             "app",
             "main",
             "api",
+            "account",
         ],
     ),
 ];

@@ -331,8 +331,19 @@ async fn a_silent_service_is_asked_once_while_the_clock_moves_and_given_up_after
     app.advance(TimeDelta::hours(6)).await;
     assert_eq!(services.s3.failed(), 1);
     assert_eq!(app.metric("localtrail_log_files_waiting").await, Some(1));
+    // On a guess nothing is given up: it is asked once more, and may be there again.
     app.advance(TimeDelta::days(31)).await;
     assert_eq!(services.s3.failed(), 1);
+    assert_eq!(app.metric("localtrail_log_files_waiting").await, Some(1));
+    services.s3.set(Fault::None).await;
+    app.advance(TimeDelta::hours(1)).await;
+    assert_eq!(services.files().len(), 1);
+    sdk.list_trails().send().await.unwrap();
+    services.s3.set(Fault::Hang).await;
+    for asked in [1, 1] {
+        app.advance(TimeDelta::days(31)).await;
+        assert_eq!(services.s3.failed(), asked);
+    }
     assert_eq!(app.metric("localtrail_log_files_waiting").await, Some(0));
     assert_eq!(app.metric("localtrail_log_files_given_up").await, Some(1));
 }
@@ -380,6 +391,10 @@ async fn a_step_that_cannot_be_run_holds_up_no_other() {
     sdk.list_trails().send().await.unwrap();
     app.advance(TimeDelta::hours(2)).await;
     assert_eq!(app.log_files("logs").await.len(), before + 1);
+    let flush = app.control("POST", "flush", json!({ "digests": true }));
+    let (_, flushed) = flush.await;
+    let failed = json!([{ "trail": "", "error": "InternalFailure" }]);
+    assert_eq!(flushed["failed"], failed);
 }
 
 /// A call of each protocol: (service, method, path, operation target).
