@@ -7,8 +7,8 @@ use anyhow::Context;
 use clap::Parser;
 use localtrail::app::App;
 use localtrail::config::{CommandLine, Config};
+use localtrail::http::connections;
 use mimalloc::MiMalloc;
-use tokio::net::TcpListener;
 use tokio::signal::unix::{SignalKind, signal};
 use tokio_util::sync::CancellationToken;
 use tracing_subscriber::EnvFilter;
@@ -60,9 +60,8 @@ fn main() -> ExitCode {
 
 async fn serve(config: Config) -> anyhow::Result<()> {
     let listen = config.listen;
-    let listener = TcpListener::bind(listen)
-        .await
-        .with_context(|| format!("cannot listen on {listen}"))?;
+    let listener =
+        connections::listen(listen).with_context(|| format!("cannot listen on {listen}"))?;
     let address = listener.local_addr()?;
     let app = App::open(config, &format!("http://{address}")).await?;
     // A write beyond a limit on the size of files is to fail like one to a full disk, not to end the process.

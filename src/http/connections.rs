@@ -20,7 +20,7 @@ use hyper::service::service_fn;
 use hyper_util::rt::{TokioExecutor, TokioIo, TokioTimer};
 use hyper_util::server::graceful::{GracefulConnection, GracefulShutdown, Watcher};
 use tokio::io::{AsyncRead, AsyncReadExt, AsyncWrite, AsyncWriteExt};
-use tokio::net::{TcpListener, TcpStream};
+use tokio::net::{TcpListener, TcpSocket, TcpStream};
 use tokio::sync::Semaphore;
 use tokio::time::{Instant, Sleep, sleep_until, timeout};
 use tokio_util::sync::CancellationToken;
@@ -37,6 +37,12 @@ const BUSY: &[u8] = b"HTTP/1.1 503 Service Unavailable\r\nretry-after: 1\r\nconn
 /// Requests at a time on one connection of HTTP/2; more have to wait. Bodies are held in memory, and it is the number of
 /// connections that is to bound how many.
 const STREAMS: u32 = 32;
+/// Connections that may wait to be accepted.
+const BACKLOG: u32 = 1_024;
+/// What the system is asked to keep of what a caller has not taken yet, in bytes. Linux keeps twice as much, and tells of
+/// room when a third of that has been taken; left to itself it would let it grow to megabytes, and take one who reads
+/// slowly for one who does not read.
+const SEND_BUFFER: u32 = 128 << 10;
 /// How soon to try again when the machine has no connection to give.
 const AFTER_ACCEPT_ERROR: Duration = Duration::from_millis(50);
 
@@ -51,6 +57,19 @@ pub struct Limits {
     pub head_timeout: Duration,
     /// How long a body may stand still, of a request or of an answer that is not taken.
     pub body_timeout: Duration,
+}
+
+/// Listens on `address`. Each connection accepted has the listener's send buffer.
+pub fn listen(address: SocketAddr) -> io::Result<TcpListener> {
+    let socket = match address {
+        SocketAddr::V4(_) => TcpSocket::new_v4(),
+        SocketAddr::V6(_) => TcpSocket::new_v6(),
+    }?;
+    // A port is free again as soon as nobody listens on it.
+    socket.set_reuseaddr(true)?;
+    socket.set_send_buffer_size(SEND_BUFFER)?;
+    socket.bind(address)?;
+    socket.listen(BACKLOG)
 }
 
 /// Serves `router` until `stop`, then for at most `grace` what is under way; says whether all of it ended.
@@ -202,8 +221,8 @@ async fn over_http2(
         .unwrap_or(Ok(()))
 }
 
-/// The way out to a caller. A write for which there is no room for `patience` fails. The system tells of room when a third
-/// of what it keeps of a connection, some megabytes at most, has been taken.
+/// The way out to a caller. A write for which there is no room for `patience` fails: one who takes less in that time than
+/// what the system wants to be free before it tells of room ([`SEND_BUFFER`]) counts as one who takes nothing.
 #[derive(Debug)]
 struct Patient<W> {
     inner: W,
