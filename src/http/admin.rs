@@ -137,7 +137,8 @@ fn is_notification(request: &Request) -> bool {
 
 /// Whether a page in a browser on this machine may be behind a request. It names its origin where it changes something
 /// or wants to read another origin's answer. Where its own name has been made to lead to us (DNS rebinding), it does
-/// not, but then that name is the request's host.
+/// not, but then that name is the request's host. A page that we serve ourselves, an object of the embedded S3, has our
+/// origin and name; but the browser says of each request whether a page makes it.
 fn is_of_web_page(request: &Request) -> bool {
     let headers = request.headers();
     let host = headers
@@ -149,7 +150,10 @@ fn is_of_web_page(request: &Request) -> bool {
                 .authority()
                 .map(|authority| authority.as_str())
         });
-    headers.contains_key(header::ORIGIN) || host.is_some_and(|host| !is_loopback(host))
+    let mut sites = headers.get_all("sec-fetch-site").iter();
+    headers.contains_key(header::ORIGIN)
+        || sites.any(|site| site != "none")
+        || host.is_some_and(|host| !is_loopback(host))
 }
 
 /// Whether a `Host` can lead nowhere but to this machine.

@@ -252,6 +252,27 @@ async fn web_pages_do_not_reach_the_control_api() {
 }
 
 #[tokio::test]
+async fn a_page_that_the_embedded_s3_serves_does_not_get_into_the_control_api() {
+    let app = TestApp::new().await;
+    for (site, admitted) in [
+        ("same-origin", false),
+        ("same-site", false),
+        ("cross-site", false),
+        // Typed into the browser.
+        ("none", true),
+    ] {
+        // A page says no origin where it reads from its own.
+        let request = Request::get("/_localtrail/events")
+            .header("host", "127.0.0.1:4580")
+            .header("sec-fetch-site", site);
+        let answer = app.send(request.body(Body::empty()).unwrap()).await;
+        let status = answer.status();
+        assert_eq!(status == StatusCode::OK, admitted, "{site}");
+        assert!(admitted || status == StatusCode::FORBIDDEN, "{status}");
+    }
+}
+
+#[tokio::test]
 async fn a_reset_that_nobody_waits_for_is_done_all_the_same() {
     let outer = tempfile::tempdir().unwrap();
     let folder = outer.path().join("data");
