@@ -1,11 +1,14 @@
 //! Every knob of the program: flag, environment variable, unit and default. Checked once, immutable afterwards.
 
+use std::ffi::OsStr;
 use std::net::SocketAddr;
 use std::path::PathBuf;
 use std::time::Duration;
 
 use chrono::{DateTime, Utc};
-use clap::{Args, Parser, Subcommand, ValueEnum};
+use clap::builder::TypedValueParser;
+use clap::error::ErrorKind;
+use clap::{Arg, Args, Parser, Subcommand, ValueEnum};
 use http::Uri;
 
 /// AWS CloudTrail on your own machine, in front of any AWS emulator.
@@ -62,7 +65,7 @@ pub struct Config {
     pub durability: Durability,
 
     /// The emulator behind the door: calls that localtrail does not answer itself go there.
-    #[arg(long, env = "LOCALTRAIL_UPSTREAM", value_name = "URL", value_parser = endpoint)]
+    #[arg(long, env = "LOCALTRAIL_UPSTREAM", value_name = "URL", value_parser = Endpoint)]
     pub upstream: Option<Uri>,
 
     /// PEM file with the certificates to trust for https endpoints [default: the system's].
@@ -84,19 +87,19 @@ pub struct Config {
     embedded: Option<Vec<EmbeddedChoice>>,
 
     /// S3 that log files are written to [default: the embedded one, else the upstream].
-    #[arg(long, env = "LOCALTRAIL_S3_ENDPOINT", value_name = "URL", value_parser = endpoint)]
+    #[arg(long, env = "LOCALTRAIL_S3_ENDPOINT", value_name = "URL", value_parser = Endpoint)]
     pub s3_endpoint: Option<Uri>,
 
     /// SNS that notifications are published to [default: the embedded one, else the upstream].
-    #[arg(long, env = "LOCALTRAIL_SNS_ENDPOINT", value_name = "URL", value_parser = endpoint)]
+    #[arg(long, env = "LOCALTRAIL_SNS_ENDPOINT", value_name = "URL", value_parser = Endpoint)]
     pub sns_endpoint: Option<Uri>,
 
     /// CloudWatch Logs that records of trails with a log group are sent to [default: the upstream].
-    #[arg(long, env = "LOCALTRAIL_LOGS_ENDPOINT", value_name = "URL", value_parser = endpoint)]
+    #[arg(long, env = "LOCALTRAIL_LOGS_ENDPOINT", value_name = "URL", value_parser = Endpoint)]
     pub logs_endpoint: Option<Uri>,
 
     /// EventBridge that events of trails are put on, within seconds [default: the upstream].
-    #[arg(long, env = "LOCALTRAIL_EVENTS_ENDPOINT", value_name = "URL", value_parser = endpoint)]
+    #[arg(long, env = "LOCALTRAIL_EVENTS_ENDPOINT", value_name = "URL", value_parser = Endpoint)]
     pub events_endpoint: Option<Uri>,
 
     /// What the source of those events begins with, for an EventBridge that keeps `aws` for itself.
@@ -109,7 +112,7 @@ pub struct Config {
     pub event_source_prefix: String,
 
     /// KMS whose keys encrypt log files [default: the upstream].
-    #[arg(long, env = "LOCALTRAIL_KMS_ENDPOINT", value_name = "URL", value_parser = endpoint)]
+    #[arg(long, env = "LOCALTRAIL_KMS_ENDPOINT", value_name = "URL", value_parser = Endpoint)]
     pub kms_endpoint: Option<Uri>,
 
     /// Access key that localtrail's own calls to endpoints are signed with [default: the trail's account id].
@@ -362,6 +365,30 @@ impl Config {
     }
 }
 
+/// Reads the URL of an endpoint. One with a user in it is refused by itself: nobody would be told the password, but for
+/// those who read errors and logs, this error's own line among them.
+#[derive(Clone, Debug)]
+struct Endpoint;
+
+impl TypedValueParser for Endpoint {
+    type Value = Uri;
+
+    fn parse_ref(
+        &self,
+        command: &clap::Command,
+        argument: Option<&Arg>,
+        value: &OsStr,
+    ) -> Result<Uri, clap::Error> {
+        if !value.as_encoded_bytes().contains(&b'@') {
+            return endpoint.parse_ref(command, argument, value);
+        }
+        let option = argument.map(ToString::to_string).unwrap_or_default();
+        let message =
+            format!("invalid value for '{option}': a URL without user and password is allowed\n");
+        Err(clap::Error::raw(ErrorKind::ValueValidation, message).with_cmd(command))
+    }
+}
+
 fn endpoint(text: &str) -> Result<Uri, String> {
     let allowed = "an http:// or https:// URL without a path is allowed";
     let uri: Uri = text
@@ -471,6 +498,7 @@ mod tests {
             "--listen here",
             "--upstream ftp://127.0.0.1",
             "--upstream http://127.0.0.1/path",
+            "--upstream http://user@127.0.0.1",
             "--account-id 12",
             "--region US",
             "--delivery-interval 0",
@@ -490,6 +518,26 @@ mod tests {
             "--verify-signatures",
         ] {
             assert!(parse(args).is_err(), "{args}");
+        }
+    }
+
+    #[test]
+    fn a_password_in_the_url_of_an_endpoint_is_refused_and_not_repeated() {
+        for option in [
+            "--upstream",
+            "--s3-endpoint",
+            "--sns-endpoint",
+            "--logs-endpoint",
+            "--events-endpoint",
+            "--kms-endpoint",
+        ] {
+            for url in ["http://user:PW@127.0.0.1", "http://user:PW@[::1/path"] {
+                let refused = parse(&format!("{option} {url}")).unwrap_err();
+                let text = refused.to_string();
+                assert!(text.contains(option) && text.contains("password"), "{text}");
+                assert!(!text.contains("PW"), "{text}");
+                assert!(refused.use_stderr());
+            }
         }
     }
 }

@@ -164,12 +164,14 @@ def test_exit_codes_and_one_line_errors(tmp_path):
             (["--delivery-interval", "0"], 2, "--delivery-interval"),
             (["--no-such-option"], 2, "--no-such-option"),
             (["--embedded", "s4"], 2, "s3"),
+            (["--upstream", "http://user:PW@127.0.0.1:5000"], 2, "'--upstream <URL>': a URL without user and password"),
             (["--listen", f"127.0.0.1:{port}"], 1, str(port)),
             (["--data-dir", "/proc/nothing", "--listen", "127.0.0.1:0"], 1, "/proc/nothing"),
             (["--upstream-ca", str(tmp_path / "none.pem"), "--listen", "127.0.0.1:0"], 1, "none.pem"),
         ]:
             done = subprocess.run([BIN, *arguments], capture_output=True, text=True, timeout=20)
             assert done.returncode == code and word in done.stderr and done.stderr.count("\n") == 1, (arguments, done)
+            assert "PW" not in done.stderr
 
 
 def test_sigterm_ends_in_order_and_removes_the_temporary_folder(start):
