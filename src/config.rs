@@ -230,13 +230,14 @@ pub struct Config {
           value_parser = clap::value_parser!(u64).range(1..=86_400))]
     pub head_timeout: u64,
 
-    /// Seconds that a request's body may stand still before the call is given up.
+    /// Seconds that a body may stand still, a request's or that of an answer that is not taken, before the call is given
+    /// up.
     #[arg(long, env = "LOCALTRAIL_BODY_TIMEOUT", value_name = "SECONDS", default_value = "60",
           value_parser = clap::value_parser!(u64).range(1..=86_400))]
     pub body_timeout: u64,
 
-    /// Bytes of a body that is read whole: of a call to CloudTrail, SNS or STS, packed or unpacked; a longer one is
-    /// refused with 413. Of a call to the embedded S3 that brings no object too.
+    /// Bytes of a body that is read whole. A longer one is refused with 413, if the call is to CloudTrail, SNS or STS
+    /// (packed or unpacked); with MaxMessageLengthExceeded, if it is to the embedded S3 and brings no object.
     #[arg(long, env = "LOCALTRAIL_MAX_BODY", value_name = "BYTES", default_value = "2097152",
           value_parser = clap::value_parser!(u32).range(1_024..=268_435_456))]
     pub max_body: u32,
