@@ -3,9 +3,10 @@
 //! not followed. Tries each message a few times and then drops it, as SNS does.
 //!
 //! The rule that must hold: a subscriber that hangs costs a bounded number of connections and bytes, and does not keep
-//! the others from their messages. What is beyond is dropped with a warning.
+//! the others from their messages. What is beyond is dropped with a warning. Four places that hang can take all that may
+//! be under way at a time; the others then wait until one of those messages is given up, and have the next turn.
 
-use std::collections::{BTreeMap, VecDeque};
+use std::collections::{BTreeMap, HashMap, VecDeque};
 use std::time::Duration;
 
 use base64::Engine;
@@ -15,7 +16,7 @@ use http::{HeaderName, HeaderValue, Request, Uri, header};
 use http_body_util::Full;
 use percent_encoding::percent_decode_str;
 use tokio::sync::mpsc;
-use tokio::task::JoinSet;
+use tokio::task::{Id, JoinSet};
 use tracing::{debug, warn};
 
 use crate::client::Client;
@@ -30,8 +31,8 @@ const AT_A_TIME_TO_ONE: usize = 8;
 /// Bytes that may wait, and those of them for one place.
 const MOST_WAITING: usize = 64 << 20;
 const MOST_WAITING_FOR_ONE: usize = 16 << 20;
-/// What a message takes up beside its body, roughly: its URL and headers.
-const BESIDE_THE_BODY: usize = 1 << 10;
+/// What a message takes up beside its text, roughly.
+const BESIDE_THE_TEXT: usize = 1 << 9;
 
 /// Where messages may go.
 #[derive(Clone, Debug)]
@@ -64,7 +65,7 @@ pub async fn run(
     allowed: AllowedHosts,
 ) {
     let mut queue = Queue::default();
-    let mut under_way = JoinSet::<String>::new();
+    let mut under_way = UnderWay::default();
     loop {
         tokio::select! {
             delivery = inbox.recv() => {
@@ -72,20 +73,42 @@ pub async fn run(
                     return;
                 };
                 if let Some(uri) = destination(&delivery.url, &allowed) {
-                    queue.push(Waiting { uri, delivery });
+                    queue.push(Waiting::new(uri, delivery));
                 }
             }
-            Some(Ok(place)) = under_way.join_next() => queue.ended(&place),
+            Some(place) = under_way.ended() => queue.ended(&place),
         }
-        while under_way.len() < AT_A_TIME
+        while under_way.places.len() < AT_A_TIME
             && let Some((place, waiting)) = queue.next()
         {
-            let client = client.clone();
-            under_way.spawn(async move {
-                deliver(&waiting, &place, &client).await;
-                place
+            let (client, name) = (client.clone(), place.clone());
+            under_way.begin(place, async move {
+                deliver(&waiting, &name, &client).await;
             });
         }
+    }
+}
+
+/// Messages under way, each with the place that it goes to: known here too, for one that panics does not tell.
+#[derive(Debug, Default)]
+struct UnderWay {
+    tasks: JoinSet<()>,
+    places: HashMap<Id, String>,
+}
+
+impl UnderWay {
+    fn begin(&mut self, place: String, delivery: impl Future<Output = ()> + Send + 'static) {
+        let task = self.tasks.spawn(delivery);
+        self.places.insert(task.id(), place);
+    }
+
+    /// Where the next one that ends was to go, however it ends; `None` if there is none.
+    async fn ended(&mut self) -> Option<String> {
+        let id = match self.tasks.join_next_with_id().await? {
+            Ok((id, ())) => id,
+            Err(error) => error.id(),
+        };
+        self.places.remove(&id)
     }
 }
 
@@ -123,12 +146,23 @@ fn place(uri: &Uri) -> String {
 #[derive(Debug)]
 struct Waiting {
     uri: Uri,
-    delivery: HttpDelivery,
+    headers: Vec<(&'static str, String)>,
+    body: Bytes,
+    /// What it takes up.
+    bytes: usize,
 }
 
 impl Waiting {
-    fn bytes(&self) -> usize {
-        BESIDE_THE_BODY + self.delivery.body.len()
+    /// `uri` is the delivery's URL.
+    fn new(uri: Uri, delivery: HttpDelivery) -> Self {
+        let HttpDelivery { url, headers, body } = delivery;
+        let in_headers: usize = headers.iter().map(|(_, value)| value.len()).sum();
+        Self {
+            bytes: BESIDE_THE_TEXT + url.len() + in_headers + body.len(),
+            uri,
+            headers,
+            body: body.into(),
+        }
     }
 }
 
@@ -154,7 +188,7 @@ struct Lane {
 impl Queue {
     fn push(&mut self, waiting: Waiting) {
         let place = place(&waiting.uri);
-        let bytes = waiting.bytes();
+        let bytes = waiting.bytes;
         let in_lane = self.lanes.get(&place).map_or(0, |lane| lane.bytes);
         if self.bytes + bytes > MOST_WAITING || in_lane + bytes > MOST_WAITING_FOR_ONE {
             warn!("dropped a notification to {place}: too many wait");
@@ -174,8 +208,8 @@ impl Queue {
             .filter(|(_, lane)| may_begin(lane))
             .min_by_key(|(_, lane)| lane.turn)?;
         let waiting = lane.waiting.pop_front()?;
-        lane.bytes -= waiting.bytes();
-        self.bytes -= waiting.bytes();
+        lane.bytes -= waiting.bytes;
+        self.bytes -= waiting.bytes;
         self.turn += 1;
         lane.turn = self.turn;
         lane.under_way += 1;
@@ -221,14 +255,14 @@ fn request(waiting: &Waiting) -> Option<Request<Full<Bytes>>> {
     let mut uri = waiting.uri.clone().into_parts();
     uri.authority = Some(host.parse().ok()?);
     let mut request = Request::post(Uri::from_parts(uri).ok()?)
-        .body(Full::new(Bytes::from(waiting.delivery.body.clone())))
+        .body(Full::new(waiting.body.clone()))
         .ok()?;
     let headers = request.headers_mut();
     headers.insert(header::HOST, HeaderValue::from_str(host).ok()?);
     if let Some(user) = user {
         headers.insert(header::AUTHORIZATION, basic(user)?);
     }
-    for (name, value) in &waiting.delivery.headers {
+    for (name, value) in &waiting.headers {
         let name = HeaderName::from_bytes(name.as_bytes()).ok()?;
         headers.insert(name, HeaderValue::from_str(value).ok()?);
     }
@@ -237,7 +271,10 @@ fn request(waiting: &Waiting) -> Option<Request<Full<Bytes>>> {
 
 /// `user:password` of a URL as the header that tells it to a server: the client would write it into its log with the URL.
 fn basic(user: &str) -> Option<HeaderValue> {
-    let user = percent_decode_str(user).collect::<Vec<u8>>();
+    let no_password = if user.contains(':') { "" } else { ":" };
+    let user: Vec<u8> = percent_decode_str(user)
+        .chain(no_password.bytes())
+        .collect();
     let mut value = HeaderValue::from_str(&format!("Basic {}", BASE64_STANDARD.encode(user)));
     if let Ok(value) = &mut value {
         value.set_sensitive(true);
@@ -254,14 +291,19 @@ mod tests {
     use crate::client::{Trust, client, connector};
 
     fn waiting(url: &str, body: &str) -> Waiting {
-        Waiting {
-            uri: url.parse().unwrap(),
-            delivery: HttpDelivery {
-                url: url.to_owned(),
-                headers: vec![("x-amz-sns-message-type", "Notification".to_owned())],
-                body: body.to_owned(),
-            },
+        Waiting::new(url.parse().unwrap(), delivery(url, body))
+    }
+
+    fn delivery(url: &str, body: &str) -> HttpDelivery {
+        HttpDelivery {
+            url: url.to_owned(),
+            headers: vec![("x-amz-sns-message-type", "Notification".to_owned())],
+            body: body.to_owned(),
         }
+    }
+
+    fn here_and(others: &[&str]) -> AllowedHosts {
+        AllowedHosts::new(others.iter().map(ToString::to_string).collect())
     }
 
     async fn head(stream: &mut TcpStream) -> String {
@@ -282,13 +324,13 @@ mod tests {
             |listener: &TcpListener| format!("http://{}/hook", listener.local_addr().unwrap());
         let (deliver, inbox) = mpsc::channel(200);
         for at in 0..100 {
-            let to_hanging = waiting(&url(&hanging), &at.to_string());
-            deliver.send(to_hanging.delivery).await.unwrap();
+            let to_hanging = delivery(&url(&hanging), &at.to_string());
+            deliver.send(to_hanging).await.unwrap();
         }
-        let to_other = waiting(&url(&other), "for the other").delivery;
+        let to_other = delivery(&url(&other), "for the other");
         deliver.send(to_other).await.unwrap();
         let client = client(connector(Trust::Nobody).unwrap());
-        let running = tokio::spawn(run(inbox, client, AllowedHosts::new(Vec::new())));
+        let running = tokio::spawn(run(inbox, client, here_and(&[])));
         let mut held = Vec::new();
         for _ in 0..AT_A_TIME_TO_ONE {
             let (mut stream, _) = hanging.accept().await.unwrap();
@@ -340,6 +382,33 @@ mod tests {
     }
 
     #[test]
+    fn all_that_waits_of_a_message_counts() {
+        let path = "a".repeat(60_000);
+        let mut queue = Queue::default();
+        for _ in 0..1_000 {
+            queue.push(waiting(&format!("http://127.0.0.1:1/{path}"), ""));
+        }
+        let lane = &queue.lanes["http://127.0.0.1:1"];
+        assert!(lane.waiting.len() * path.len() <= MOST_WAITING_FOR_ONE);
+        let short = waiting("http://127.0.0.1:1/", "");
+        let mut with_header = delivery("http://127.0.0.1:1/", "");
+        with_header.headers.push(("x-amz-sns-topic-arn", path));
+        let with_header = Waiting::new(short.uri, with_header);
+        assert_eq!(with_header.bytes, short.bytes + 60_000);
+    }
+
+    #[tokio::test]
+    async fn a_delivery_that_panics_gives_its_share_back() {
+        let mut under_way = UnderWay::default();
+        under_way.begin("a".to_owned(), async { panic!("as it may") });
+        assert_eq!(under_way.ended().await.as_deref(), Some("a"));
+        under_way.begin("b".to_owned(), async {});
+        assert_eq!(under_way.ended().await.as_deref(), Some("b"));
+        assert_eq!(under_way.ended().await, None);
+        assert!(under_way.places.is_empty());
+    }
+
+    #[test]
     fn a_password_in_a_url_is_told_to_its_server_alone() {
         let url = "http://us%40er:PASSWORD@127.0.0.1:9000/hook?token=TOKEN";
         let waiting = waiting(url, "");
@@ -350,19 +419,21 @@ mod tests {
         assert_eq!(headers["host"], "127.0.0.1:9000");
         assert_eq!(headers["authorization"], "Basic dXNAZXI6UEFTU1dPUkQ=");
         assert!(headers["authorization"].is_sensitive());
-        assert!(destination("http://a:PASSWORD@[::1", &AllowedHosts::new(Vec::new())).is_none());
+        assert_eq!(basic("user").unwrap(), "Basic dXNlcjo=", "no password");
+        assert_eq!(basic("user:").unwrap(), "Basic dXNlcjo=");
+        assert!(destination("http://a:PASSWORD@[::1", &here_and(&[])).is_none());
     }
 
     #[test]
     fn a_metadata_address_is_called_only_where_it_is_named() {
-        let allowed = AllowedHosts::new(vec!["169.254.169.254".to_owned()]);
+        let allowed = here_and(&["169.254.169.254"]);
         assert!(allowed.allow(&"http://169.254.169.254/latest".parse().unwrap()));
         assert!(!allowed.allow(&"http://169.254.170.2/v2".parse().unwrap()));
     }
 
     #[test]
     fn only_this_machine_and_named_hosts_are_called() {
-        let allowed = AllowedHosts::new(vec!["collector.test".to_owned()]);
+        let allowed = here_and(&["collector.test"]);
         for (url, expected) in [
             ("http://127.0.0.1:9000/x", true),
             ("http://localhost/x", true),
