@@ -28,7 +28,7 @@ use crate::record::keys::{Keys as CallerKeys, Learns};
 use crate::record::proxy::Upstream;
 use crate::record::{BucketOwners, Recorder, Settings};
 use crate::store::{Lifetime, Store};
-use crate::subscribers::{self, AllowedHosts};
+use crate::subscribers::{self, Allowed};
 use crate::takers::Takers;
 use crate::targets::{Credentials, Endpoints, Target, Targets};
 use crate::worker::Worker;
@@ -147,7 +147,7 @@ impl App {
 
         let connector = client::connector(trust(&config))?;
         let (deliver, notifications) = mpsc::channel(NOTIFICATIONS);
-        let allowed = AllowedHosts::new(config.sns_delivery_hosts.clone());
+        let allowed = Allowed::new(config.sns_delivery_hosts.clone(), http::CONTROL);
         tokio::spawn(subscribers::run(
             notifications,
             client::client(connector.clone()),

@@ -20,7 +20,7 @@ use tokio::task::{Id, JoinSet};
 use tracing::{debug, warn};
 
 use crate::client::Client;
-use crate::embedded::sns::{self, HttpDelivery};
+use crate::embedded::sns::HttpDelivery;
 
 /// How long a subscriber may take.
 const TIMEOUT: Duration = Duration::from_secs(15);
@@ -36,15 +36,21 @@ const BESIDE_THE_TEXT: usize = 1 << 9;
 
 /// Where messages may go.
 #[derive(Clone, Debug)]
-pub struct AllowedHosts(Vec<String>);
+pub struct Allowed {
+    hosts: Vec<String>,
+    closed: &'static str,
+}
 
-impl AllowedHosts {
-    /// This machine and `others`.
-    pub fn new(others: Vec<String>) -> Self {
-        Self(others)
+impl Allowed {
+    /// This machine and `others`, but nothing below the path `/closed`.
+    pub fn new(others: Vec<String>, closed: &'static str) -> Self {
+        Self {
+            hosts: others,
+            closed,
+        }
     }
 
-    fn allow(&self, uri: &Uri) -> bool {
+    fn host(&self, uri: &Uri) -> bool {
         let host = uri.host().unwrap_or_default().trim_matches(['[', ']']);
         let loopback = host == "localhost"
             || host
@@ -52,9 +58,24 @@ impl AllowedHosts {
                 .is_ok_and(|ip: std::net::IpAddr| ip.to_canonical().is_loopback());
         loopback
             || self
-                .0
+                .hosts
                 .iter()
                 .any(|allowed| allowed.eq_ignore_ascii_case(host))
+    }
+
+    /// However the path is spelled, and whoever's it is: another localtrail would be called from its own machine too.
+    fn path(&self, uri: &Uri) -> bool {
+        let path = percent_decode_str(uri.path()).decode_utf8_lossy();
+        let mut segments = Vec::new();
+        for segment in path.split(['/', '\\']) {
+            match segment {
+                "" | "." => {}
+                ".." => drop(segments.pop()),
+                segment => segments.push(segment),
+            }
+        }
+        let first = segments.first().copied().unwrap_or_default();
+        !first.eq_ignore_ascii_case(self.closed.trim_matches('/'))
     }
 }
 
@@ -62,7 +83,7 @@ impl AllowedHosts {
 pub async fn run(
     mut inbox: mpsc::Receiver<HttpDelivery>,
     client: Client<Full<Bytes>>,
-    allowed: AllowedHosts,
+    allowed: Allowed,
 ) {
     let mut queue = Queue::default();
     let mut under_way = UnderWay::default();
@@ -113,20 +134,19 @@ impl UnderWay {
 }
 
 /// Where a message is to go, if it may.
-fn destination(url: &str, allowed: &AllowedHosts) -> Option<Uri> {
+fn destination(url: &str, allowed: &Allowed) -> Option<Uri> {
     let Ok(uri) = url.parse::<Uri>() else {
         warn!("a subscriber's endpoint is no URL");
         return None;
     };
-    if !allowed.allow(&uri) {
+    if !allowed.host(&uri) {
         let host = uri.host().unwrap_or_default();
         warn!(
             "no notification to {host}: it is not this machine, nor named by --sns-delivery-hosts"
         );
         return None;
     }
-    // One that a topic had before such were refused.
-    if sns::is_control(url) {
+    if !allowed.path(&uri) {
         warn!("no notification to a control API");
         return None;
     }
@@ -302,8 +322,8 @@ mod tests {
         }
     }
 
-    fn here_and(others: &[&str]) -> AllowedHosts {
-        AllowedHosts::new(others.iter().map(ToString::to_string).collect())
+    fn here_and(others: &[&str]) -> Allowed {
+        Allowed::new(others.iter().map(ToString::to_string).collect(), "/closed")
     }
 
     async fn head(stream: &mut TcpStream) -> String {
@@ -409,6 +429,26 @@ mod tests {
     }
 
     #[test]
+    fn nothing_goes_below_a_path_that_is_closed() {
+        let allowed = here_and(&[]);
+        for (path, expected) in [
+            ("/closed/reset", false),
+            ("/closed", false),
+            ("//closed/clock", false),
+            ("/%63losed/reset?x=1", false),
+            ("/a/../closed/reset", false),
+            ("/a%2F%2e%2e%2f_/../Closed%2Freset", false),
+            ("/./closed", false),
+            ("/", true),
+            ("/open/closed", true),
+            ("/closed/../open", true),
+        ] {
+            let url = format!("http://a:b@127.0.0.1:4580{path}");
+            assert_eq!(destination(&url, &allowed).is_some(), expected, "{path}");
+        }
+    }
+
+    #[test]
     fn a_password_in_a_url_is_told_to_its_server_alone() {
         let url = "http://us%40er:PASSWORD@127.0.0.1:9000/hook?token=TOKEN";
         let waiting = waiting(url, "");
@@ -427,8 +467,8 @@ mod tests {
     #[test]
     fn a_metadata_address_is_called_only_where_it_is_named() {
         let allowed = here_and(&["169.254.169.254"]);
-        assert!(allowed.allow(&"http://169.254.169.254/latest".parse().unwrap()));
-        assert!(!allowed.allow(&"http://169.254.170.2/v2".parse().unwrap()));
+        assert!(allowed.host(&"http://169.254.169.254/latest".parse().unwrap()));
+        assert!(!allowed.host(&"http://169.254.170.2/v2".parse().unwrap()));
     }
 
     #[test]
@@ -454,7 +494,7 @@ mod tests {
             ("http://127.0.0.1:80@192.0.2.1/", false),
             ("http://0.0.0.0/", false),
         ] {
-            assert_eq!(allowed.allow(&url.parse().unwrap()), expected, "{url}");
+            assert_eq!(allowed.host(&url.parse().unwrap()), expected, "{url}");
         }
     }
 }

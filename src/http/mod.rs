@@ -38,6 +38,8 @@ use crate::store::NewTrail;
 use reply::Replier;
 use verify::Flaw;
 
+/// Path of the control API.
+pub const CONTROL: &str = "/_localtrail";
 /// Answers up to this length are sent in one piece.
 const SMALL_ANSWER: u64 = 64 << 10;
 /// How much is read of a body that nobody wants.
@@ -48,7 +50,7 @@ const TAKE_OBJECTS: &[&str] = &["PutObject", "UploadPart", "WriteGetObjectRespon
 /// Everything that the port answers.
 pub fn router(app: Arc<App>) -> Router {
     Router::new()
-        .nest("/_localtrail", admin::router(Arc::clone(&app)))
+        .nest(CONTROL, admin::router(Arc::clone(&app)))
         .fallback(door)
         .with_state(app)
 }

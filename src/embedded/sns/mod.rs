@@ -16,7 +16,6 @@ use std::sync::LazyLock;
 
 use base64::Engine;
 use base64::prelude::BASE64_URL_SAFE_NO_PAD;
-use percent_encoding::percent_decode_str;
 use serde::de::DeserializeOwned;
 use serde::{Deserialize, Serialize};
 use tokio::sync::mpsc;
@@ -35,26 +34,6 @@ pub struct HttpDelivery {
     /// Names in lower case, content type included.
     pub headers: Vec<(&'static str, String)>,
     pub body: String,
-}
-
-/// Whether an endpoint leads to the control API, ours or that of another localtrail, however its path is spelled. It
-/// would be called from this machine, at the wish of any caller.
-pub fn is_control(endpoint: &str) -> bool {
-    let Ok(uri) = endpoint.parse::<http::Uri>() else {
-        return false;
-    };
-    let path = percent_decode_str(uri.path()).decode_utf8_lossy();
-    let mut segments = Vec::new();
-    for segment in path.split(['/', '\\']) {
-        match segment {
-            "" | "." => {}
-            ".." => drop(segments.pop()),
-            segment => segments.push(segment),
-        }
-    }
-    segments
-        .first()
-        .is_some_and(|first| first.eq_ignore_ascii_case("_localtrail"))
 }
 
 /// The embedded SNS. Clones share everything.

@@ -4,8 +4,8 @@ use serde::{Deserialize, Serialize};
 
 use super::topics::AttributesOutput;
 use super::{
-    Attributes, PAGE, PageInput, Sns, after, from_json, invalid_parameter, is_control, not_found,
-    not_kept, page, publish, to_json,
+    Attributes, PAGE, PageInput, Sns, after, from_json, invalid_parameter, not_found, not_kept,
+    page, publish, to_json,
 };
 use crate::aws::arn::Arn;
 use crate::embedded::{Caller, Error};
@@ -97,10 +97,6 @@ pub(super) async fn subscribe(
             "sqs" => "SQS endpoint ARN",
             _ => "Endpoint",
         };
-        return Err(invalid_parameter(what));
-    }
-    if is_control(&input.endpoint) {
-        let what = "Endpoint Reason: localtrail's control API is no subscriber";
         return Err(invalid_parameter(what));
     }
     for (name, value) in &input.attributes {
