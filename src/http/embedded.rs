@@ -8,6 +8,7 @@ use axum::body::Body;
 use axum::extract::Request;
 use axum::response::Response;
 use bytes::Bytes;
+use http::request::Parts;
 use http::{HeaderMap, HeaderName, HeaderValue, Method, StatusCode, Uri, header};
 use http_body::{Body as _, Frame};
 
@@ -67,26 +68,23 @@ async fn with_body(
     replier: &Replier,
     request: Request,
 ) -> Result<Request, Response> {
-    if request.body().is_end_stream() {
-        return Ok(without_transport(request));
-    }
-    let is_form = is_form(&request);
-    if is_form && app.config.verify_signatures {
+    let (mut parts, body) = request.into_parts();
+    let is_empty = body.is_end_stream();
+    let is_form = is_form(&parts);
+    if is_form && !is_empty && app.config.verify_signatures {
         // What signs a form stands in it.
-        super::drain(request.into_body()).await;
+        super::drain(body).await;
         return Err(replier.error(StatusCode::FORBIDDEN, "AccessDenied", "Access Denied"));
     }
-    let (parts, body) = request.into_parts();
-    let brings_object = super::brings_object(&parts, caller.signature.as_ref());
-    let request = without_transport(Request::from_parts(parts, body));
-    if brings_object {
-        return Ok(request);
+    let as_it_comes = is_empty || super::brings_object(&parts, caller.signature.as_ref());
+    let body = without_transport(&mut parts, body);
+    if as_it_comes {
+        return Ok(Request::from_parts(parts, body));
     }
     let limit = match is_form {
         true => s3::MOST_FORM_BYTES,
         false => app.config.body_limit(),
     };
-    let (parts, body) = request.into_parts();
     match super::collect(body, limit).await {
         Ok(body) => Ok(Request::from_parts(parts, Body::from(body))),
         Err(Unread::Broken) => Err(replier.broken_body()),
@@ -106,11 +104,11 @@ async fn with_body(
 
 /// Whether it is a browser's form, which brings an object among its fields.
 /// <https://docs.aws.amazon.com/AmazonS3/latest/API/RESTObjectPOST.html>
-fn is_form(request: &Request) -> bool {
+fn is_form(parts: &Parts) -> bool {
     let name = b"multipart/form-data";
-    let content_type = request.headers().get(header::CONTENT_TYPE);
+    let content_type = parts.headers.get(header::CONTENT_TYPE);
     let start = content_type.and_then(|it| it.as_bytes().get(..name.len()));
-    request.method() == Method::POST && start.is_some_and(|it| it.eq_ignore_ascii_case(name))
+    parts.method == Method::POST && start.is_some_and(|it| it.eq_ignore_ascii_case(name))
 }
 
 fn embedded_caller(app: &App, caller: &Caller) -> embedded::Caller {
@@ -196,18 +194,18 @@ async fn call_form(
     }
 }
 
-/// An S3 request as one that was never signed or framed, in path style.
-fn without_transport(mut request: Request) -> Request {
-    if let Some(uri) = plain_uri(&request) {
-        *request.uri_mut() = uri;
+/// Makes the head of an S3 request that of one that was never signed or framed, in path style; gives its body likewise.
+fn without_transport(parts: &mut Parts, body: Body) -> Body {
+    if let Some(uri) = plain_uri(parts) {
+        parts.uri = uri;
     }
-    let chunked = body::is_aws_chunked(request.headers());
-    let headers = request.headers_mut();
+    let headers = &mut parts.headers;
+    let chunked = body::is_aws_chunked(headers);
     headers.remove(header::AUTHORIZATION);
     headers.remove("x-amz-security-token");
     headers.remove("x-amz-content-sha256");
     if !chunked {
-        return request;
+        return body;
     }
     let length = headers.remove("x-amz-decoded-content-length");
     match length {
@@ -216,25 +214,21 @@ fn without_transport(mut request: Request) -> Request {
     }
     headers.remove("x-amz-trailer");
     keep_other_encodings(headers);
-    request.map(|body| {
-        Body::new(Unchunked {
-            inner: body,
-            decoder: ChunkDecoder::default(),
-            trailers_wanted: true,
-        })
+    Body::new(Unchunked {
+        inner: body,
+        decoder: ChunkDecoder::default(),
+        trailers_wanted: true,
     })
 }
 
 /// Path-style URI without the parameters that sign; `None` where nothing is to be changed.
-fn plain_uri(request: &Request) -> Option<Uri> {
-    let host = request
-        .headers()
+fn plain_uri(parts: &Parts) -> Option<Uri> {
+    let host = parts
+        .headers
         .get(header::HOST)
         .and_then(|host| host.to_str().ok());
-    let bucket = host
-        .or(request.uri().host())
-        .and_then(route::virtual_bucket);
-    let query = request.uri().query().unwrap_or_default();
+    let bucket = host.or(parts.uri.host()).and_then(route::virtual_bucket);
+    let query = parts.uri.query().unwrap_or_default();
     let signs = |pair: &&str| {
         let name = pair
             .split('=')
@@ -250,7 +244,7 @@ fn plain_uri(request: &Request) -> Option<Uri> {
         .split('&')
         .filter(|pair| !pair.is_empty() && !signs(pair))
         .collect();
-    let path = request.uri().path();
+    let path = parts.uri.path();
     let path = bucket.map_or_else(|| path.to_owned(), |bucket| format!("/{bucket}{path}"));
     let text = if kept.is_empty() {
         path
