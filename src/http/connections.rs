@@ -213,12 +213,13 @@ async fn over_http2(
             }
         }
     }
-    // A caller who is asking just now is told that this request is not taken. What has been answered and is not taken
-    // does not keep it.
+    // A caller who is asking just now is answered all the same, as long as it takes what it asked for; later requests are
+    // not taken. What has been answered and is not taken does not keep it.
     connection.as_mut().graceful_shutdown();
-    timeout(limits.body_timeout, connection)
-        .await
-        .unwrap_or(Ok(()))
+    tokio::select! {
+        ended = connection => ended,
+        _ = streams.overdue(limits.body_timeout, limits.body_timeout) => Ok(()),
+    }
 }
 
 /// The way out to a caller. A write for which there is no room for `patience` fails: one who takes less in that time than

@@ -1,5 +1,8 @@
 //! What is under way on one connection of HTTP/2. The protocol takes a caller for alive who answers pings and does
 //! nothing else; here it is told from one who asks, or who takes what was asked for.
+//!
+//! What is taken shows by the piece: the next one, or the end, is asked for once the caller has made room for most of what
+//! came before. What it has made room for counts as taken here; whether it is shows on the connection's way out.
 
 use std::pin::Pin;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
@@ -51,12 +54,14 @@ impl Streams {
         }
     }
 
-    /// Returns when the connection has been idle for `idle`, or nothing has been taken of it for `patience`. That may
-    /// be seen late, by as much again.
+    /// Returns when the connection has been idle for `idle` from now on, or nothing has been taken of it for `patience`.
+    /// That may be seen late, by as much again.
     pub(super) async fn overdue(&self, idle: Duration, patience: Duration) -> Overdue {
+        let begun = Instant::now();
         loop {
             let now = Instant::now();
-            let wait = match self.state().waits() {
+            let waits = self.state().waits();
+            let wait = match waits.map(|(overdue, since)| (overdue, since.max(begun))) {
                 Some((Overdue::Idle, since)) if since + idle <= now => return Overdue::Idle,
                 Some((Overdue::NotTaken, since)) if since + patience <= now => {
                     return Overdue::NotTaken;
@@ -144,8 +149,9 @@ impl http_body::Body for Watched {
         Poll::Ready(frame)
     }
 
+    /// Not said of a last piece that has not been taken: nothing more would be asked for, and the stream be over.
     fn is_end_stream(&self) -> bool {
-        self.inner.is_end_stream()
+        !self.stream.is_offered && self.inner.is_end_stream()
     }
 
     fn size_hint(&self) -> SizeHint {
@@ -174,6 +180,11 @@ mod tests {
         assert_eq!(waits(), None);
         assert!(Pin::new(&mut second).poll_frame(&mut cx).is_ready());
         assert_eq!(waits(), Some(Overdue::NotTaken));
+        assert!(
+            !second.is_end_stream(),
+            "its end is asked for when it is taken"
+        );
+        assert!(Streams::new().begin().answer(Body::empty()).is_end_stream());
         drop(first);
         assert_eq!(waits(), Some(Overdue::NotTaken));
         drop(second);

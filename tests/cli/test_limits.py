@@ -177,6 +177,31 @@ def test_an_idle_connection_of_http2_is_closed(strict):
     assert 7 in [kind for kind, *_ in caller.rest()], "no GOAWAY"
 
 
+def test_an_answer_over_http2_asked_for_at_the_very_end_may_be_taken_slowly(start):
+    program = start("--body-timeout", "1", "--head-timeout", "1")
+    s3 = program.client("s3")
+    s3.create_bucket(Bucket="logs")
+    s3.put_object(Bucket="logs", Key="large", Body=b"a" * (2 << 20))
+    caller = Http2(program)
+    while caller.frame()[0] != 7:
+        pass
+    # It has said that it goes away, and waits for a ping to see what was sent before that was known.
+    caller.ask(1, "/logs/large")
+    begun, taken, is_end = time.monotonic(), 0, False
+    while not is_end:
+        kind, flags, _, payload = caller.frame()
+        if kind != 0:
+            continue
+        is_end = flags & 1
+        # Room for what is still to come, and no more: nothing may be sent to one who has gone.
+        if payload and taken + 65_535 <= 2 << 20:
+            for stream in (0, 1):
+                caller.send(8, 0, stream, len(payload).to_bytes(4, "big"))
+        taken += len(payload)
+        time.sleep(len(payload) / 500_000)
+    assert taken == 2 << 20 and time.monotonic() - begun > 3
+
+
 def test_an_answer_over_http2_that_is_not_taken_ends_the_connection(start):
     program = start("--body-timeout", "1", "--head-timeout", "600")
     s3 = program.client("s3")
