@@ -209,10 +209,15 @@ pub fn virtual_bucket(host: &str) -> Option<&str> {
     before.get(..length).filter(|bucket| !bucket.is_empty())
 }
 
+/// Bucket in the host name that a request was sent to.
+pub fn bucket_in_host(parts: &Parts) -> Option<&str> {
+    virtual_bucket(host(parts)?)
+}
+
 /// The path of an S3 request with its bucket first, as the model has it, whatever the addressing style.
 pub fn s3_path(parts: &Parts) -> String {
     let path = parts.uri.path();
-    match host(parts).and_then(virtual_bucket) {
+    match bucket_in_host(parts) {
         Some(bucket) => format!("/{bucket}{path}"),
         None => match escaped_slash(path) {
             Some(at) => format!("{}/{}", &path[..at], &path[at + "%2F".len()..]),

@@ -13,7 +13,7 @@ use http::{HeaderMap, HeaderName, HeaderValue, Method, StatusCode, Uri, header};
 use http_body::{Body as _, Frame};
 
 use super::reply::Replier;
-use super::{Caller, Unread};
+use super::{Caller, Door, Unread};
 use crate::app::App;
 use crate::aws::body::{self, ChunkDecoder};
 use crate::aws::route::{self, Route};
@@ -163,7 +163,7 @@ async fn call_form(
         return replier.error(StatusCode::BAD_REQUEST, "InvalidAction", message);
     };
     let operation = &call.operation.name;
-    if caller.signature.is_none() && !super::may_be_unsigned(&call) {
+    if caller.signature.is_none() && !super::may_be_unsigned(&call, Door::Embedded(service)) {
         let message = "Request is missing Authentication Token";
         return replier.error(StatusCode::FORBIDDEN, "MissingAuthenticationToken", message);
     }

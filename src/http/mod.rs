@@ -199,10 +199,12 @@ fn refused(app: &App, replier: &Replier, refusal: &Refusal) -> Response {
     replier.refused(refusal, app.clock.now())
 }
 
-/// Whether AWS takes a call without a signature: where the model says so, and for the links in SNS's messages.
-fn may_be_unsigned(call: &Call) -> bool {
+/// Whether AWS takes a call without a signature: where the model says so, and for the links in SNS's messages. An
+/// emulator has links to itself, and may take what comes of ours for a call of another service.
+fn may_be_unsigned(call: &Call, door: Door) -> bool {
     let is_link = matches!(&*call.operation.name, "ConfirmSubscription" | "Unsubscribe");
-    call.operation.unsigned || (is_link && &*call.service.id == "sns")
+    call.operation.unsigned
+        || (is_link && &*call.service.id == "sns" && door == Door::Embedded(Embedded::Sns))
 }
 
 /// Whether a request brings an object's bytes to S3: such a body is not held.
@@ -222,7 +224,9 @@ async fn asked_for(
     body: Body,
 ) -> (String, Result<Body, Unread>) {
     let signing_name = route::signing_name(parts, signature);
-    let embeds = app.config.embeds(Embedded::Sns) || app.config.embeds(Embedded::Sts);
+    let embeds = [Embedded::S3, Embedded::Sns, Embedded::Sts]
+        .into_iter()
+        .any(|service| app.config.embeds(service));
     let content_type = parts.headers.get(header::CONTENT_TYPE);
     let is_form = content_type.is_some_and(|it| {
         it.as_bytes()

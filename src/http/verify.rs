@@ -17,10 +17,9 @@ use sha2::{Digest, Sha256};
 
 use super::{Door, brings_object, collect, drain, may_be_unsigned};
 use crate::app::App;
-use crate::aws::body;
 use crate::aws::route::{self, Route};
 use crate::aws::sigv4::Signature;
-use crate::aws::verify::{ChunkVerifier, Claim, Payload, Refusal, hex, same};
+use crate::aws::verify::{ChunkVerifier, Claim, Payload, Refusal, hex, is_only, same};
 use crate::config::Embedded;
 
 /// Longest body that is held to be checked for others to answer: a function's code of 50 MB, in base64, is the longest
@@ -60,7 +59,7 @@ pub(super) async fn admit(
     let claim = match Claim::read(parts, route::asked_for(parts), now) {
         Ok(claim) => claim,
         Err(refusal @ (Refusal::Missing | Refusal::UnknownScheme { .. })) => {
-            return admit_unsigned(app, parts, body, refusal).await;
+            return admit_unsigned(app, door, parts, body, refusal).await;
         }
         Err(refusal) => return refuse(refusal, body).await,
     };
@@ -123,9 +122,11 @@ fn is_preflight(parts: &Parts, signature: Option<&Signature>) -> bool {
         && route::signing_name(parts, signature) == "s3"
 }
 
-/// A request without a signature of AWS's: those few operations that need none. `refusal`: of all others.
+/// A request without a signature of AWS's: those few operations that need none, at the door of their service. `refusal`:
+/// of all others.
 async fn admit_unsigned(
     app: &App,
+    door: Door,
     parts: &Parts,
     body: Body,
     refusal: Refusal,
@@ -138,9 +139,14 @@ async fn admit_unsigned(
     let raw = collect(body, limit)
         .await
         .map_err(|unread| unread.refusal(limit))?;
-    let form = body::decode(&parts.headers, &raw, limit).unwrap_or_default();
-    match route::find(parts, None, &form) {
-        Route::Call(call) if may_be_unsigned(&call) => Ok((Body::from(raw), Flaw::default())),
+    match route::find(parts, None, &raw) {
+        Route::Call(call)
+            if may_be_unsigned(&call, door)
+                && Door::of(&call.service.signing_name, parts, app) == door
+                && is_only(&call, parts, &raw) =>
+        {
+            Ok((Body::from(raw), Flaw::default()))
+        }
         _ => Err(refusal),
     }
 }

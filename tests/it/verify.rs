@@ -880,7 +880,7 @@ async fn what_nobody_signed_names_no_other_call() {
             "/",
             vec![target, ("authorization", "Bearer a.b-c_d")],
             "{}",
-            (501, "ServiceUnavailable"),
+            json,
         ),
         (
             "POST",
@@ -982,6 +982,154 @@ async fn what_nobody_signed_names_no_other_call() {
             "{answer:?}"
         );
     }
+}
+
+/// A request as nobody signs it.
+fn unsigned(method: &str, path: &str, headers: &[(&str, &str)], body: &str) -> Request<Body> {
+    let mut request = Request::builder().method(method).uri(path);
+    if !headers.iter().any(|(name, _)| *name == "host") {
+        request = request.header("host", "127.0.0.1:4580");
+    }
+    for (name, value) in headers {
+        request = request.header(*name, *value);
+    }
+    request.body(Body::from(body.to_owned())).unwrap()
+}
+
+const SIGN_IN: (&str, &str) = (
+    "x-amz-target",
+    "AWSCognitoIdentityProviderService.InitiateAuth",
+);
+
+/// An emulator may go by a path, a host name or the last of two parameters: it sees none of what could be another call.
+#[tokio::test]
+async fn what_needs_no_signature_reaches_the_upstream_as_that_call_alone() {
+    const OPEN: &str = "Action=AssumeRoleWithWebIdentity&Version=2011-06-15";
+    const LINK: &str = "Action=Unsubscribe&Version=2010-03-31&SubscriptionArn=a";
+    const JSON: (&str, &str) = ("content-type", "application/json");
+    const AMZ_JSON: (&str, &str) = ("content-type", "application/x-amz-json-1.1");
+    const PORTAL: (&str, &str) = ("x-amz-sso_bearer_token", "t");
+    const IN_BUCKET: (&str, &str) = ("host", "lbucket.localhost:4580");
+    let upstream = Faulty::start(|_| "{}".to_owned()).await;
+    let options = format!("--upstream {} --account-id {ACCOUNT}", upstream.url);
+    let (emulator, _folder) = verifying_with(&format!("{options} --embedded none")).await;
+    let two_actions = format!("{OPEN}&Action=GetSessionToken");
+    let two_names = format!("{OPEN}&action=GetSessionToken");
+    let other_key = format!("{OPEN}&AWSAccessKeyId=AKIA");
+    let unsplit = format!("{OPEN}&key=evil&file=EVIL&x=a=b");
+    let open_query = |path: &str| format!("{path}?{OPEN}");
+    let link_query = |path: &str| format!("{path}?{LINK}");
+    let delete = format!("/lbucket?delete&{LINK}");
+    let both = open_query("/");
+    let [put, read, emulators, listed] = [
+        link_query("/bucket/key"),
+        open_query("/bucket/key"),
+        open_query("/moto-api/data.json"),
+        link_query("/"),
+    ];
+    type Case<'a> = (&'a str, &'a str, Vec<(&'a str, &'a str)>, &'a str);
+    let refused: Vec<Case<'_>> = vec![
+        ("PUT", &put, vec![], "EVIL"),
+        ("DELETE", &put, vec![], ""),
+        ("GET", &read, vec![], ""),
+        ("GET", &emulators, vec![], ""),
+        ("POST", &delete, vec![], "<Delete/>"),
+        ("GET", &listed, vec![], ""),
+        ("GET", &listed, vec![IN_BUCKET], ""),
+        ("POST", "/", vec![FORM], LINK),
+        ("POST", "/", vec![FORM, IN_BUCKET], OPEN),
+        ("POST", "/bucket", vec![FORM], OPEN),
+        ("POST", &both, vec![FORM], OPEN),
+        ("POST", "/?", vec![FORM], OPEN),
+        ("PUT", "/", vec![FORM], OPEN),
+        ("POST", "/", vec![FORM], &two_actions),
+        ("POST", "/", vec![FORM], &two_names),
+        ("POST", "/", vec![FORM], &other_key),
+        ("POST", "/", vec![FORM], &unsplit),
+        ("POST", "/", vec![FORM], "Action=AssumeRoleWithWebIdentity"),
+        ("POST", "/", vec![FORM, SIGN_IN], "Action=CreateUser"),
+        ("POST", "/", vec![FORM, ("x-amz-target", "A.B")], OPEN),
+        ("POST", "/", vec![FORM, ("content-encoding", "x")], OPEN),
+        ("POST", "/", vec![FORM, ("authorization", "Bearer x")], OPEN),
+        (
+            "POST",
+            "/",
+            vec![("content-type", "Application/X-WWW-Form-Urlencoded")],
+            OPEN,
+        ),
+        ("GET", "/moto-api/data.json", vec![SIGN_IN], ""),
+        ("POST", "/bucket", vec![SIGN_IN], "{}"),
+        ("POST", "/?delete", vec![SIGN_IN], "{}"),
+        ("POST", "/", vec![SIGN_IN, IN_BUCKET], "{}"),
+        ("GET", "/", vec![SIGN_IN], ""),
+        ("POST", "/token?delete", vec![JSON], "{}"),
+        ("POST", "/token?Action=CreateUser", vec![JSON], "{}"),
+        ("POST", "/token", vec![JSON, IN_BUCKET], "{}"),
+        ("GET", "/assignment/accounts?acl", vec![PORTAL], ""),
+        ("GET", "/bucket/key", vec![PORTAL], ""),
+        ("PUT", "/assignment/accounts", vec![PORTAL], "EVIL"),
+        ("GET", "/assignment/accounts", vec![PORTAL], "EVIL"),
+    ];
+    for (method, path, headers, body) in refused {
+        let told = format!("{method} {path} {headers:?} {body}");
+        let answer = emulator.send(unsigned(method, path, &headers, body)).await;
+        assert!(answer.status().is_client_error(), "{told} {answer:?}");
+        assert_eq!(upstream.taken().len(), 0, "{told}");
+    }
+    let form = (
+        "content-type",
+        "application/x-www-form-urlencoded; charset=utf-8",
+    );
+    let portal = "/assignment/roles?account_id=1&max_result=5";
+    let let_in: Vec<Case<'_>> = vec![
+        ("POST", "/", vec![FORM], OPEN),
+        ("POST", "/", vec![form, ("host", "sts.amazonaws.com")], OPEN),
+        ("POST", "/", vec![SIGN_IN], "{}"),
+        ("POST", "/", vec![SIGN_IN, AMZ_JSON], "{}"),
+        ("POST", "/token", vec![JSON], "{}"),
+        ("GET", portal, vec![PORTAL], ""),
+        (
+            "GET",
+            portal,
+            vec![PORTAL, ("authorization", "Bearer x")],
+            "",
+        ),
+        ("POST", "/logout", vec![PORTAL], ""),
+    ];
+    for (method, path, headers, body) in let_in {
+        let told = format!("{method} {path} {headers:?} {body}");
+        emulator.send(unsigned(method, path, &headers, body)).await;
+        let taken = upstream.taken();
+        assert_eq!(taken.len(), 1, "{told}");
+        assert_eq!((&*taken[0].path, &*taken[0].body), (path, body.as_bytes()));
+    }
+}
+
+#[tokio::test]
+async fn the_links_in_messages_need_no_signature_where_sns_is_embedded() {
+    const LINK: &str = "Action=Unsubscribe&Version=2010-03-31&SubscriptionArn=a";
+    let upstream = Faulty::start(|_| "{}".to_owned()).await;
+    let options = format!("--upstream {} --account-id {ACCOUNT}", upstream.url);
+    let (app, _folder) = verifying_with(&format!("{options} --embedded sns")).await;
+    let link = format!("/?{LINK}");
+    for request in [
+        unsigned("GET", &link, &[], ""),
+        unsigned("POST", "/", &[FORM], LINK),
+    ] {
+        let answer = app.send(request).await;
+        assert_eq!(error(&answer), (400, "InvalidParameter".to_owned()));
+    }
+    let in_bucket = ("host", "lbucket.localhost:4580");
+    for request in [
+        unsigned("GET", &format!("/bucket/key?{LINK}"), &[], ""),
+        unsigned("GET", &link, &[in_bucket], ""),
+        unsigned("GET", &format!("{link}&Action=Publish"), &[], ""),
+        unsigned("DELETE", &link, &[], ""),
+    ] {
+        let answer = app.send(request).await;
+        assert_eq!(answer.status(), StatusCode::FORBIDDEN, "{answer:?}");
+    }
+    assert_eq!(upstream.taken().len(), 0);
 }
 
 /// A scope of S3 does not make a call of CloudTrail one of S3.

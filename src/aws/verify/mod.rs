@@ -7,6 +7,7 @@
 
 mod chunks;
 mod refusal;
+mod unsigned;
 
 use std::borrow::Cow;
 use std::time::SystemTime;
@@ -29,6 +30,7 @@ use super::sigv4::{self, SignatureError, V4, V4A};
 use super::uri::parse_query;
 pub use chunks::ChunkVerifier;
 pub use refusal::{Answer, Dialect, Refusal};
+pub use unsigned::is_only;
 
 /// How far a request's date may be from ours, either way.
 pub const MAX_SKEW: TimeDelta = TimeDelta::minutes(15);
@@ -347,7 +349,8 @@ impl Claim {
 fn only_one(parts: &Parts) -> Result<(), Refusal> {
     let headers = parts.headers.get_all(AUTHORIZATION).iter().count();
     let in_query = [SIGN_A_QUERY, SIGN_A_QUERY_V2];
-    let in_query = in_query.iter().filter(|names| has_parameter(parts, names));
+    let query = parts.uri.query().unwrap_or_default();
+    let in_query = in_query.iter().filter(|names| has_parameter(query, names));
     match headers + in_query.count() {
         0 | 1 => Ok(()),
         _ => Err(Refusal::Ambiguous),
@@ -362,7 +365,8 @@ fn none(parts: &Parts) -> Refusal {
         return Refusal::UnknownScheme { message };
     }
     // A part of one may still name a key to another reader.
-    if has_parameter(parts, SIGN_A_QUERY) || has_parameter(parts, SIGN_A_QUERY_V2) {
+    let query = parts.uri.query().unwrap_or_default();
+    if has_parameter(query, SIGN_A_QUERY) || has_parameter(query, SIGN_A_QUERY_V2) {
         let message = "AWS query-string parameters must include 'X-Amz-Algorithm'. Re-examine the query-string parameters.";
         return Refusal::Malformed {
             message: message.to_owned(),
@@ -372,9 +376,8 @@ fn none(parts: &Parts) -> Refusal {
     Refusal::Missing
 }
 
-/// Whether the query has one of these parameters, as any reader may spell it.
-fn has_parameter(parts: &Parts, names: &[&str]) -> bool {
-    let query = parts.uri.query().unwrap_or_default();
+/// Whether a query or a form has one of these parameters, as any reader may spell it.
+fn has_parameter(query: &str, names: &[&str]) -> bool {
     let mut pairs = form_urlencoded::parse(query.as_bytes());
     pairs.any(|(name, _)| names.iter().any(|it| it.eq_ignore_ascii_case(&name)))
 }
