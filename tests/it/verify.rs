@@ -1132,6 +1132,26 @@ async fn the_links_in_messages_need_no_signature_where_sns_is_embedded() {
     assert_eq!(upstream.taken().len(), 0);
 }
 
+/// A browser's question bears no signature: an emulator would answer whatever else lies below that path.
+#[tokio::test]
+async fn what_a_browser_asks_first_does_not_reach_the_upstream() {
+    let upstream = Faulty::start(|_| "{}".to_owned()).await;
+    let options = format!("--upstream {} --account-id {ACCOUNT}", upstream.url);
+    let (app, _folder) = verifying_with(&options).await;
+    let browser = [
+        ("origin", "http://page.example"),
+        ("access-control-request-method", "GET"),
+    ];
+    for path in ["/bucket/key", "/moto-api/data.json", "/"] {
+        let answer = app.send(unsigned("OPTIONS", path, &browser, "")).await;
+        assert_eq!(error(&answer), (403, "AccessForbidden".to_owned()));
+        let text = String::from_utf8_lossy(answer.body());
+        let message = "CORSResponse: This CORS request is not allowed.";
+        assert!(text.contains(message), "{text}");
+    }
+    assert_eq!(upstream.taken().len(), 0);
+}
+
 /// A scope of S3 does not make a call of CloudTrail one of S3.
 #[tokio::test]
 async fn a_call_in_another_protocol_is_answered_in_its_words() {

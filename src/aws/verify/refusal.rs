@@ -15,6 +15,8 @@ use crate::aws::model::Protocol;
 pub enum Refusal {
     /// No signature, and the operation needs one.
     Missing,
+    /// A browser's question before a call from a page, where nobody here knows what it may do.
+    Preflight,
     /// The signature cannot be read.
     Malformed {
         message: String,
@@ -233,6 +235,7 @@ impl Refusal {
         };
         match self {
             Self::Missing => MISSING,
+            Self::Preflight => for_s3((403, "AccessForbidden"), MISSING),
             Self::Malformed { in_query, .. } => for_s3(malformed(*in_query), INCOMPLETE),
             Self::UnknownScheme { .. } | Self::Ambiguous => {
                 for_s3((400, "InvalidArgument"), INCOMPLETE)
@@ -264,6 +267,12 @@ impl Refusal {
     fn s3_message(&self) -> String {
         let text = match self {
             Self::Missing => "Access Denied",
+            // So S3 spells it.
+            Self::Preflight => {
+                "CORSResponse: This CORS request is not allowed. This is usually because the evalution of Origin, \
+                 request method / Access-Control-Request-Method or Access-Control-Request-Headers are not whitelisted \
+                 by the resource's CORS spec."
+            }
             Self::Malformed { message, .. } => return message.clone(),
             Self::UnknownScheme { .. } => "Unsupported Authorization Type",
             Self::BadDate { in_query: true, .. } => {
@@ -332,7 +341,7 @@ impl Refusal {
 
     fn message(&self) -> String {
         let text = match self {
-            Self::Missing => "Request is missing Authentication Token",
+            Self::Missing | Self::Preflight => "Request is missing Authentication Token",
             Self::Malformed { message, .. }
             | Self::UnknownScheme { message }
             | Self::BadExpires(message) => return message.clone(),
