@@ -1132,6 +1132,41 @@ async fn the_links_in_messages_need_no_signature_where_sns_is_embedded() {
     assert_eq!(upstream.taken().len(), 0);
 }
 
+/// We would read the first of two; an emulator may take the last, or both as one.
+#[tokio::test]
+async fn what_tells_the_call_is_sent_once() {
+    let upstream = Faulty::start(|_| "{}".to_owned()).await;
+    let options = format!("--upstream {} --account-id {ACCOUNT}", upstream.url);
+    let (app, _folder) = verifying_with(&options).await;
+    let target = ("x-amz-target", "AWSCognitoIdentityProviderService.X");
+    let two = unsigned("POST", "/", &[SIGN_IN, target], "{}");
+    let expected = (400, "IncompleteSignatureException".to_owned());
+    assert_eq!(error(&app.send(two).await), expected);
+    let root = Caller::root(&app);
+    for sample in [PUT_OBJECT, SAMPLES[1], SAMPLES[4]] {
+        for header in [
+            "host",
+            "content-type",
+            "x-amz-date",
+            "x-amz-security-token",
+            "x-amz-content-sha256",
+            "x-amz-target",
+        ] {
+            let mut request = root.request(&sample);
+            for _ in request.headers().get_all(header).iter().count()..2 {
+                let name = header.parse::<axum::http::HeaderName>().unwrap();
+                request.headers_mut().append(name, "x".parse().unwrap());
+            }
+            let answer = app.send(request).await;
+            let text = String::from_utf8_lossy(answer.body());
+            let told = format!("{} {header} {text}", sample.service);
+            assert_eq!(answer.status(), StatusCode::BAD_REQUEST, "{told}");
+            assert!(text.contains(&format!("header {header} ")), "{told}");
+        }
+    }
+    assert_eq!(upstream.taken().len(), 0);
+}
+
 /// A browser's question bears no signature: an emulator would answer whatever else lies below that path.
 #[tokio::test]
 async fn what_a_browser_asks_first_does_not_reach_the_upstream() {

@@ -50,6 +50,15 @@ const MUST_BE_SIGNED: &[&str] = &["x-amz-target", "x-amz-security-token"];
 /// Parameters by which a query is signed, in version 4 and before.
 const SIGN_A_QUERY: &[&str] = &["X-Amz-Algorithm", "X-Amz-Credential", "X-Amz-Signature"];
 const SIGN_A_QUERY_V2: &[&str] = &["AWSAccessKeyId"];
+/// Headers of which none is sent twice, signed or not: some readers take the first, some the last, some all of them.
+const SENT_ONCE: &[&str] = &[
+    "x-amz-target",
+    "host",
+    "content-type",
+    "x-amz-date",
+    "x-amz-security-token",
+    "x-amz-content-sha256",
+];
 /// Parameters of a signed query of which none stands there twice.
 const ONCE: &[&str] = &[
     "X-Amz-Algorithm",
@@ -152,6 +161,7 @@ impl Claim {
         let in_query = !parts.headers.contains_key(AUTHORIZATION);
         let broken = |SignatureError::Incomplete(message)| Refusal::Malformed { message, in_query };
         only_one(parts)?;
+        each_once(parts)?;
         let Some(parsed) = sigv4::parse(parts).map_err(broken)? else {
             return Err(none(parts));
         };
@@ -354,6 +364,15 @@ fn only_one(parts: &Parts) -> Result<(), Refusal> {
     match headers + in_query.count() {
         0 | 1 => Ok(()),
         _ => Err(Refusal::Ambiguous),
+    }
+}
+
+/// Whether no header stands there twice by which a call is told or checked.
+fn each_once(parts: &Parts) -> Result<(), Refusal> {
+    let is_repeated = |name: &&&str| parts.headers.get_all(**name).iter().count() > 1;
+    match SENT_ONCE.iter().find(is_repeated) {
+        None => Ok(()),
+        Some(header) => Err(Refusal::Repeated { header }),
     }
 }
 

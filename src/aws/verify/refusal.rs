@@ -28,6 +28,10 @@ pub enum Refusal {
     },
     /// Several signatures, of which each reader might take another.
     Ambiguous,
+    /// A header that tells what is called or by whom, more than once.
+    Repeated {
+        header: &'static str,
+    },
     /// Not SigV4: SigV4A, or S3's SigV2.
     Unsupported {
         scheme: &'static str,
@@ -242,7 +246,9 @@ impl Refusal {
             }
             Self::BadDate { in_query: true, .. } => for_s3(malformed(true), INCOMPLETE),
             Self::BadDate { .. } => for_s3((403, "AccessDenied"), INCOMPLETE),
-            Self::Unsupported { .. } => for_s3((400, "InvalidRequest"), INCOMPLETE),
+            Self::Unsupported { .. } | Self::Repeated { .. } => {
+                for_s3((400, "InvalidRequest"), INCOMPLETE)
+            }
             Self::ScopeDate { in_query, .. }
             | Self::ScopeTerm { in_query, .. }
             | Self::ScopeRegion { in_query, .. }
@@ -332,6 +338,7 @@ impl Refusal {
             }
             Self::BrokenBody => "The request body terminated unexpectedly",
             Self::Ambiguous
+            | Self::Repeated { .. }
             | Self::Unsupported { .. }
             | Self::BadExpires(_)
             | Self::TooLong { .. } => return self.message(),
@@ -349,6 +356,9 @@ impl Refusal {
             Self::Ambiguous => {
                 "Only one auth mechanism allowed; only the X-Amz-Algorithm query parameter, Signature query string \
                  parameter or the Authorization header should be specified"
+            }
+            Self::Repeated { header } => {
+                return format!("The header {header} must be sent only once.");
             }
             Self::Unsupported { scheme } => {
                 return format!(
