@@ -53,8 +53,16 @@ struct Given {
 
 struct Learned {
     key: Key,
+    /// Whose callers can switch it off, and delete it: an emulator may let others try.
+    account: String,
     /// `UpdateAccessKey` can switch a key off and on.
     is_active: bool,
+}
+
+impl Learned {
+    fn is_of(&self, account: Option<&str>) -> bool {
+        account == Some(self.account.as_str())
+    }
 }
 
 /// Why a credentials file cannot be used.
@@ -96,14 +104,14 @@ impl Keys {
         self.given.get(access_key)?.account.as_deref()
     }
 
-    /// Takes from a call what it says of keys: issued, switched off or on, deleted. `signer` tells the account of who
-    /// signed it, `session` is whose session it has made.
+    /// Takes from a call what it says of keys: issued; of the signer's account, switched off or on, or deleted. `signer`
+    /// tells the account of who signed it, `session` is whose session it has made.
     pub fn learn(
         &self,
         call: &Call,
         params: Option<&Params>,
         outcome: &Outcome,
-        signer: impl FnOnce() -> Option<String>,
+        signer: impl Fn() -> Option<String>,
         session: Option<&Principal>,
     ) {
         let Outcome::Success(answer) = outcome else {
@@ -116,15 +124,22 @@ impl Keys {
         let text = |name: &str| params.and_then(|params| params.get(name)?.as_str());
         match (service, operation, text("AccessKeyId")) {
             ("iam", "DeleteAccessKey", Some(access_key)) => {
-                self.change(|learned| drop(learned.remove(access_key)));
+                let signer = signer();
+                self.change(|learned| {
+                    learned.retain(|key, it| key != access_key || !it.is_of(signer.as_deref()));
+                });
             }
-            ("iam", "UpdateAccessKey", Some(access_key)) => self.change(|learned| {
-                if let Some(learned) = learned.get_mut(access_key) {
-                    learned.is_active = text("Status") != Some("Inactive");
-                }
-            }),
+            ("iam", "UpdateAccessKey", Some(access_key)) => {
+                let signer = signer();
+                self.change(|learned| {
+                    let known = learned.get_mut(access_key);
+                    if let Some(learned) = known.filter(|it| it.is_of(signer.as_deref())) {
+                        learned.is_active = text("Status") != Some("Inactive");
+                    }
+                });
+            }
             // Without knowing whose it is, it would be taken for root's.
-            ("sts", _, _) if !session.is_some_and(|it| self.is_proven(it, signer)) => {}
+            ("sts", _, _) if !session.is_some_and(|it| self.is_proven(it, &signer)) => {}
             _ => {
                 let member = ISSUED
                     .iter()
@@ -132,11 +147,16 @@ impl Keys {
                 let issued = member
                     .and_then(|(_, _, member)| answer.as_ref()?.get(*member))
                     .and_then(issued);
-                if let Some((access_key, key)) = issued {
-                    let is_active = true;
-                    self.change(|learned| {
-                        drop(learned.insert(access_key, Learned { key, is_active }))
-                    });
+                let account = || session.map_or_else(&signer, |it| Some(it.account.clone()));
+                if let Some((access_key, key)) = issued
+                    && let Some(account) = account()
+                {
+                    let learned = Learned {
+                        key,
+                        account,
+                        is_active: true,
+                    };
+                    self.change(|keys| drop(keys.insert(access_key, learned)));
                 }
             }
         }

@@ -823,6 +823,48 @@ async fn a_key_is_forgotten_with_its_session_whatever_its_end() {
     }
 }
 
+/// An emulator may say yes to anyone.
+#[tokio::test]
+async fn a_key_is_switched_off_and_deleted_by_its_own_account_alone() {
+    let upstream = Faulty::start(|request| {
+        match String::from_utf8_lossy(&request.body).contains("Action=CreateAccessKey") {
+            true => "<CreateAccessKeyResponse><CreateAccessKeyResult><AccessKey><UserName>u</UserName>\
+                     <AccessKeyId>AKIDMADE</AccessKeyId><SecretAccessKey>made</SecretAccessKey></AccessKey>\
+                     </CreateAccessKeyResult></CreateAccessKeyResponse>",
+            false => "<Response/>",
+        }
+        .to_owned()
+    })
+    .await;
+    let options = format!("--upstream {} --account-id {ACCOUNT}", upstream.url);
+    let (app, _folder) = verifying_with(&options).await;
+    let iam = Sample {
+        service: "iam",
+        ..SAMPLES[1]
+    };
+    let (owner, stranger) = (Caller::root(&app), Caller::new("AKIDALICE", "secret", &app));
+    let create = "Action=CreateAccessKey&Version=2010-05-08&UserName=u";
+    let update = "Action=UpdateAccessKey&Version=2010-05-08&AccessKeyId=AKIDMADE&Status=Inactive";
+    let activate = "Action=UpdateAccessKey&Version=2010-05-08&AccessKeyId=AKIDMADE&Status=Active";
+    let delete = "Action=DeleteAccessKey&Version=2010-05-08&AccessKeyId=AKIDMADE";
+    for (caller, form, works) in [
+        (owner, create, true),
+        (stranger, update, true),
+        (stranger, delete, true),
+        (owner, update, false),
+        (stranger, activate, false),
+        (owner, activate, true),
+        (owner, delete, false),
+    ] {
+        let answer = app.send(caller.request_with(&iam, form)).await;
+        assert_eq!(answer.status(), StatusCode::OK, "{form}");
+        let made = Caller::new("AKIDMADE", "made", &app);
+        let status = app.send(made.request(&SAMPLES[1])).await.status();
+        let told = format!("{} {form}", caller.access_key);
+        assert_eq!(status.is_success(), works, "{told}");
+    }
+}
+
 #[tokio::test]
 async fn operations_that_need_no_signature_need_none() {
     let (app, _folder) = verifying().await;
