@@ -242,15 +242,13 @@ pub(super) fn key_values(key: Value) -> Value {
     Value::Object(key.into_iter().map(plain).collect())
 }
 
-/// A URL with the password before its host as `***`; any other text as it is.
+/// A URL with what stands before its host as `***`; any other text as it is. A name may be a token, and a password may
+/// have a `/` in it that should have been escaped: all up to the last `@` goes, even where that is one of the path.
 pub(super) fn without_password(url: &str) -> String {
     let masked = || {
         let (scheme, rest) = url.split_once("://")?;
-        let end = rest.find(['/', '?', '#']).unwrap_or(rest.len());
-        let (authority, path) = rest.split_at(end);
-        let (user, host) = authority.rsplit_once('@')?;
-        let (name, _) = user.split_once(':')?;
-        Some(format!("{scheme}://{name}:{STARS}@{host}{path}"))
+        let (_, host) = rest.rsplit_once('@')?;
+        Some(format!("{scheme}://{STARS}@{host}"))
     };
     masked().unwrap_or_else(|| url.to_owned())
 }
@@ -525,11 +523,13 @@ mod tests {
     fn of_a_url_the_password_is_not_written() {
         for (endpoint, written) in [
             (
-                "https://hook:p:w@d@example.com:8443/a@b?c",
-                "https://hook:***@example.com:8443/a@b?c",
+                "https://hook:p:w@d@example.com:8443/a/b?c",
+                "https://***@example.com:8443/a/b?c",
             ),
-            ("http://hook@192.0.2.1/", "http://hook@192.0.2.1/"),
-            ("http://192.0.2.1?a:b@c", "http://192.0.2.1?a:b@c"),
+            ("http://token@192.0.2.1/", "http://***@192.0.2.1/"),
+            ("http://hook:pa/ss@192.0.2.1/a", "http://***@192.0.2.1/a"),
+            ("http://hook:pa?s#s@192.0.2.1/a", "http://***@192.0.2.1/a"),
+            ("http://192.0.2.1/a:b?c", "http://192.0.2.1/a:b?c"),
             ("alice:x@example.com", "alice:x@example.com"),
         ] {
             assert_eq!(
