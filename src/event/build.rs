@@ -13,6 +13,7 @@ use super::identity::user_identity;
 use super::names;
 use super::render::Render;
 use super::resources::{self, Place, resources};
+use super::secrets;
 use super::size;
 use super::style::Style;
 use super::values::{self, cut};
@@ -194,7 +195,11 @@ fn address_and_agent(exchange: &Exchange<'_>, principal: &Principal) -> (String,
     let service = exchange.call.service;
     (
         exchange.source_ip.to_string(),
-        agent.map(|agent| names::user_agent(service, &agent).into_owned()),
+        // Whoever asks by a signed URL may have it there.
+        agent.map(|agent| {
+            let agent = secrets::without_signatures(&agent);
+            names::user_agent(service, &agent).into_owned()
+        }),
     )
 }
 

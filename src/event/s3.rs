@@ -104,6 +104,8 @@ fn headers(call: &Call, sent: &HeaderMap, record: &mut Params) {
         };
         let value = if is_secret(&name) || hides(call.service, member.shape) {
             Cow::Borrowed(HIDDEN)
+        } else if name == "x-amz-copy-source" {
+            copy_source(&value).into()
         } else {
             value
         };
@@ -116,6 +118,16 @@ fn headers(call: &Call, sent: &HeaderMap, record: &mut Params) {
     }
     if !grants.is_empty() {
         record.insert("accessControlList".to_owned(), Value::Object(grants));
+    }
+}
+
+/// What is copied, and which version of it: a signed URL may have been pasted here.
+fn copy_source(value: &str) -> String {
+    let (object, query) = value.split_once('?').unwrap_or((value, ""));
+    let is_version = |pair: &&str| pair.starts_with("versionId=");
+    match query.split('&').find(is_version) {
+        Some(version) => format!("{object}?{version}"),
+        None => object.to_owned(),
     }
 }
 
@@ -354,6 +366,24 @@ mod tests {
         assert_eq!(written["X-Amz-Signature"], HIDDEN);
         assert_eq!(written["X-Amz-Algorithm"], "AWS4-HMAC-SHA256");
         assert_eq!(written["x-amz-server-side-encryption-customer-key"], HIDDEN);
+    }
+
+    #[test]
+    fn of_what_is_copied_the_version_is_written_and_no_signature() {
+        for (sent, expected) in [
+            ("/from/k%3F", "/from/k%3F"),
+            ("/from/k?versionId=v.1", "/from/k?versionId=v.1"),
+            (
+                "/from/k?X-Amz-Security-Token=T&versionId=v&X-Amz-Signature=0f",
+                "/from/k?versionId=v",
+            ),
+            ("/from/k?X-Amz-Signature=0f", "/from/k"),
+        ] {
+            let params = json!({"Bucket": "b", "Key": "k", "CopySource": sent});
+            let headers = [("x-amz-copy-source", sent)];
+            let written = written("CopyObject", params, "/b/k", &headers, "");
+            assert_eq!(written["x-amz-copy-source"], expected);
+        }
     }
 
     #[test]

@@ -25,7 +25,7 @@ pub(super) enum Hide {
     Key,
     /// A PartiQL statement without its literals.
     Statement,
-    /// A URL without the password in it.
+    /// A URL without what stands before its host.
     Url,
 }
 
@@ -251,6 +251,29 @@ pub(super) fn without_password(url: &str) -> String {
         Some(format!("{scheme}://{STARS}@{host}"))
     };
     masked().unwrap_or_else(|| url.to_owned())
+}
+
+/// A text with the signatures and session tokens of the signed URLs in it as `***`.
+pub(super) fn without_signatures(text: &str) -> String {
+    const NAMES: &[&str] = &["x-amz-signature=", "x-amz-security-token="];
+    let is_end = |it: char| it == '&' || it == '#' || it.is_whitespace();
+    let lower = text.to_ascii_lowercase();
+    let mut shown = String::with_capacity(text.len());
+    let mut done = 0;
+    for (at, _) in lower.match_indices("x-amz-s") {
+        let name = NAMES.iter().find(|name| lower[at..].starts_with(**name));
+        let Some(name) = name.filter(|_| at >= done) else {
+            continue;
+        };
+        let start = at + name.len();
+        shown += &text[done..start];
+        shown += STARS;
+        done = text[start..]
+            .find(is_end)
+            .map_or(text.len(), |end| start + end);
+    }
+    shown += &text[done..];
+    shown
 }
 
 /// A PartiQL statement with every quoted literal as `***(Redacted)`.
@@ -517,6 +540,22 @@ mod tests {
             without_literals("UPDATE Music SET Album = 'It''s' WHERE Artist = 'x'"),
             "UPDATE Music SET Album = ***(Redacted)***(Redacted) WHERE Artist = ***(Redacted)"
         );
+    }
+
+    #[test]
+    fn of_a_signed_url_in_a_text_the_signature_is_not_written() {
+        for (text, written) in [
+            ("curl/8.5.0", "curl/8.5.0"),
+            (
+                "a https://b/k?x-amz-security-token=T%2F1=&X-Amz-Date=d&X-Amz-Signature=0f b",
+                "a https://b/k?x-amz-security-token=***&X-Amz-Date=d&X-Amz-Signature=*** b",
+            ),
+            ("X-AMZ-SIGNATURE=", "X-AMZ-SIGNATURE=***"),
+            ("é X-Amz-Signature=é\u{a0}é", "é X-Amz-Signature=***\u{a0}é"),
+            ("X-Amz-Signature=X-Amz-Signature=0f", "X-Amz-Signature=***"),
+        ] {
+            assert_eq!(without_signatures(text), written);
+        }
     }
 
     #[test]

@@ -765,12 +765,18 @@ async fn no_secret_of_a_caller_who_is_verified_is_kept_or_logged() {
     ];
     let form = [("content-type", "application/x-www-form-urlencoded")];
     let target = [("x-amz-target", "CloudTrail_20131101.ListTrails")];
+    let signed_url = format!(
+        "curl https://b.example/k?X-Amz-Security-Token={TOKEN}&X-Amz-Signature={SIGNATURE}"
+    );
+    let pasted = [("user-agent", &*signed_url)];
     let mut forms = forms();
     forms.extend([secret.clone(), TOKEN.to_owned(), key.clone()]);
+    forms.push(SIGNATURE.to_owned());
     for (service, method, path, headers, body) in [
         ("s3", "PUT", "/logs", &[][..], ""),
         ("s3", "PUT", "/logs/sealed", &sealed, ""),
         ("s3", "GET", "/logs/sealed", &sealed, ""),
+        ("s3", "GET", "/", &pasted, ""),
         (
             "sts",
             "POST",
