@@ -4,6 +4,8 @@
 //! services hide or leave out whatever their model says; the model's `sensitive` mark; and names that only secrets
 //! have. What a net catches is hidden at any depth, in requests and answers alike.
 
+use std::borrow::Cow;
+
 use serde_json::Value;
 
 use crate::aws::model::{Kind, Member, Service, Shape};
@@ -254,8 +256,12 @@ pub(super) fn without_password(url: &str) -> String {
 }
 
 /// A text with the signatures and session tokens of the signed URLs in it as `***`.
-pub(super) fn without_signatures(text: &str) -> String {
+pub(super) fn without_signatures(text: &str) -> Cow<'_, str> {
     const NAMES: &[&str] = &["x-amz-signature=", "x-amz-security-token="];
+    // Of as good as every user agent there is nothing to look at, and each call has one.
+    if !text.contains('=') {
+        return Cow::Borrowed(text);
+    }
     let is_end = |it: char| it == '&' || it == '#' || it.is_whitespace();
     let lower = text.to_ascii_lowercase();
     let mut shown = String::with_capacity(text.len());
@@ -273,7 +279,7 @@ pub(super) fn without_signatures(text: &str) -> String {
             .map_or(text.len(), |end| start + end);
     }
     shown += &text[done..];
-    shown
+    Cow::Owned(shown)
 }
 
 /// A PartiQL statement with every quoted literal as `***(Redacted)`.
