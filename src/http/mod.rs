@@ -252,7 +252,6 @@ async fn asked_for(
 
 /// The answer, which does not end before its call is recorded.
 async fn recorded(app: &Arc<App>, call: CallSeen, response: Response) -> Response {
-    app.recorder.expect();
     let length = response.body().size_hint().exact();
     let (response, answer) = seen(app, response);
     // Of such an answer the caller has everything with its head.

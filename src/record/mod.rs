@@ -161,11 +161,6 @@ impl Recorder {
         self.settings.body_limit
     }
 
-    /// A call has its answer: it is about to be recorded.
-    pub fn expect(&self) {
-        self.store.event_expected();
-    }
-
     /// Records a call. Returns when its event is committed, or could not be.
     pub async fn record(&self, seen: &CallSeen, answer: &AnswerSeen) {
         match self.try_record(seen, answer, None).await {

@@ -4,13 +4,11 @@
 //! trip to its thread and back, as long as a query itself. A connection to a file does not go away.
 
 use std::ops::{Deref, DerefMut};
-use std::pin::pin;
 use std::sync::{Arc, PoisonError};
-use std::task::{Context, Waker};
 use std::time::Duration;
 
 use sqlx::sqlite::SqliteConnectOptions;
-use sqlx::{ConnectOptions, Connection, QueryBuilder, Sqlite, SqliteConnection};
+use sqlx::{ConnectOptions, QueryBuilder, Sqlite, SqliteConnection};
 use tokio::sync::{Mutex, OwnedMutexGuard, OwnedSemaphorePermit, Semaphore};
 
 use super::checkpoints::Checkpoints;
@@ -126,16 +124,6 @@ impl Connections {
                 .await;
         }
         Ok(Writing(writer))
-    }
-
-    /// Has the thread of the connection that writes awake for a statement that is about to come: to wake it takes about as
-    /// long as the statement does, and whoever sends it has something else to do until then.
-    pub(super) fn wake(&self) {
-        if let Ok(mut writer) = self.writer.try_lock() {
-            let ping = pin!(writer.connection.ping());
-            // It is sent by the first poll. Nobody waits for its answer.
-            let _ = ping.poll(&mut Context::from_waker(Waker::noop()));
-        }
     }
 
     pub(super) async fn begin(&self) -> Result<Tx, Error> {
@@ -360,24 +348,6 @@ mod tests {
             .unwrap();
         tx.commit().await.unwrap();
         assert_eq!(rows(&connections).await, [2, 3]);
-    }
-
-    #[tokio::test]
-    async fn whether_its_thread_was_woken_makes_no_difference_to_a_write() {
-        let folder = tempfile::tempdir().unwrap();
-        let connections = connections(folder.path()).await;
-        let mut table = Batch::begin();
-        table.then("create table t (n integer)");
-        connections.run(table).await.unwrap();
-        connections.wake();
-        connections.wake();
-        let mut writing = connections.write().await.unwrap();
-        connections.wake();
-        sqlx::query("insert into t values (1)")
-            .execute(&mut *writing)
-            .await
-            .unwrap();
-        assert_eq!(rows(&connections).await, [1]);
     }
 
     #[tokio::test]

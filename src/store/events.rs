@@ -151,10 +151,6 @@ impl EventWriter {
             .map_err(AppendError::Database)
     }
 
-    fn is_quiet(&self) -> bool {
-        self.alone.load(Ordering::Relaxed) >= QUIET
-    }
-
     /// Has events wait for a commit: the caller's own, where it gets the turn.
     fn wait(&self, pending: Pending) -> Option<Turn> {
         let mut queue = lock(&self.queue);
@@ -231,13 +227,6 @@ fn lock(queue: &Mutex<Queue>) -> MutexGuard<'_, Queue> {
 }
 
 impl Store {
-    /// An event is about to be made and stored.
-    pub fn event_expected(&self) {
-        if self.events.is_quiet() {
-            self.connections.wake();
-        }
-    }
-
     /// Stores events; returns when they are committed. Callers that wait at the same time share one commit, so this is
     /// to be run to its end: one that is dropped half-way may take others' events with it.
     pub async fn events_append(&self, events: Vec<NewEvent>) -> Result<Appended, AppendError> {
