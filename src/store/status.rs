@@ -161,12 +161,13 @@ impl FromRow<'_, SqliteRow> for DeliveryStatus {
 
 #[cfg(test)]
 mod tests {
+    use tempfile::TempDir;
+
     use super::*;
     use crate::store::{Lifetime, Trail};
 
-    #[tokio::test]
-    async fn a_success_makes_good_the_failure_before() {
-        let folder = tempfile::tempdir().unwrap();
+    /// A store with a trail, and the trail's id.
+    async fn trail(folder: &TempDir) -> (Store, i64) {
         let path = folder.path().join("test.db");
         let store = Store::open(&path, Lifetime::Temporary).await.unwrap();
         let trail = Trail {
@@ -175,10 +176,14 @@ mod tests {
             name: "main".to_owned(),
             ..Trail::default()
         };
-        let id = store
-            .trail_insert(&trail.clone().within(5), &[])
-            .await
-            .unwrap();
+        let id = store.trail_insert(&trail.within(5), &[]).await.unwrap();
+        (store, id)
+    }
+
+    #[tokio::test]
+    async fn a_success_makes_good_the_failure_before() {
+        let folder = tempfile::tempdir().unwrap();
+        let (store, id) = trail(&folder).await;
         let status = || store.delivery_status_get(id, "eu-west-1");
         let outcome = |succeeded_ms, attempted_ms, error: Option<&str>| Outcome {
             succeeded_ms,
@@ -220,15 +225,7 @@ mod tests {
     #[tokio::test]
     async fn the_newest_failure_of_any_region_is_told() {
         let folder = tempfile::tempdir().unwrap();
-        let path = folder.path().join("test.db");
-        let store = Store::open(&path, Lifetime::Temporary).await.unwrap();
-        let trail = Trail {
-            account: "111122223333".to_owned(),
-            home_region: "us-east-1".to_owned(),
-            name: "main".to_owned(),
-            ..Trail::default()
-        };
-        let id = store.trail_insert(&trail.within(5), &[]).await.unwrap();
+        let (store, id) = trail(&folder).await;
         store
             .delivery_failed(id, "us-east-1", 1, "A")
             .await
