@@ -324,7 +324,7 @@ def main():
         lookup_rows, lookup_panels, detail = looking_up(given.events, count // 2, folder)
         rows += call_rows + lookup_rows + door_rows + delivering(given.deliver, folder)
         panels += call_panels + lookup_panels + door_panels
-    where = f"{', '.join(versions(given.program))}; {machine()}; {datetime.date.today()}"
+    where = f"{', '.join(versions(given.program))}; {machine()}, {wire.across():.0f} µs to another CPU and back; {datetime.date.today()}"
     main_table = table(HEAD, [row.cells() for row in rows])
     (target / "speed.svg").write_text(plot(panels, where))
     (target / "speed.md").write_text(PAGE.format(where=where, table=main_table, detail=detail))

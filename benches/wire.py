@@ -5,8 +5,10 @@ What it costs itself is measured beside what it measures (see `compare.py`). Loa
 
 import dataclasses
 import json
+import os
 import pathlib
 import re
+import signal
 import socket
 import statistics
 import subprocess
@@ -118,6 +120,33 @@ def side_by_side(targets, count, rounds=10):
             # The first turn warms up.
             times[name] += own if turn else []
     return {name: latency(own) for name, own in times.items()}
+
+
+def across(count=4_000):
+    """Microseconds until a byte is back that a process on another CPU returns: two wakings.
+
+    A call through a proxy has four of them, and machines of one model can differ in it twofold.
+    """
+    here, there = socket.socketpair()
+    cpus = sorted(os.sched_getaffinity(0))
+    child = os.fork()
+    if child == 0:
+        os.sched_setaffinity(0, cpus[-1:])
+        while True:
+            there.send(there.recv(1))
+    times = []
+    try:
+        os.sched_setaffinity(0, cpus[:1])
+        for _ in range(count):
+            began = time.perf_counter()
+            here.send(b"x")
+            here.recv(1)
+            times.append(time.perf_counter() - began)
+    finally:
+        os.sched_setaffinity(0, cpus)
+        os.kill(child, signal.SIGKILL)
+        os.waitpid(child, 0)
+    return statistics.median(times) * 1e6
 
 
 def wrk(port, call, connections, seconds):
