@@ -53,7 +53,7 @@ impl DefaultAccount {
         self.known.get().map(String::as_str)
     }
 
-    /// The account; [`NO_ACCOUNT`] as long as the upstream does not answer.
+    /// The account; `000000000000` as long as the upstream does not answer.
     pub async fn get(&self) -> &str {
         if let Some(account) = self.known() {
             return account;
